@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What became of every frame: `received = forwarded + dropped + in flight`, at every element and at any moment.
+
+use serde::Serialize;
+
+/// Why a frame was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The rate that was asked for is lower than the camera's: not a loss.
+    RateLimit,
+    /// A newer frame took its place in a leaky queue (seen as a gap in the sequence numbers).
+    QueueFull,
+    /// Older than the age that was asked for.
+    TooOld,
+    /// Inference is paused.
+    Paused,
+    /// The picture cannot be decoded.
+    DecodeError,
+    /// The worker answered with an error, with nonsense, or did not take the frame in time.
+    WorkerError,
+    /// The worker died or was restarted while it had the frame, or was not back in time.
+    WorkerRestart,
+    /// Downstream refused the frame, or a flush or a seek threw it away.
+    Flush,
+    /// The element was stopped with the frame in hand.
+    Shutdown,
+}
+
+impl Cause {
+    /// All causes, in the order in which they are shown.
+    pub const ALL: [Self; 9] = [
+        Self::RateLimit,
+        Self::QueueFull,
+        Self::TooOld,
+        Self::Paused,
+        Self::DecodeError,
+        Self::WorkerError,
+        Self::WorkerRestart,
+        Self::Flush,
+        Self::Shutdown,
+    ];
+
+    /// The name in `stats`, metrics and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimit => "rate_limit",
+            Self::QueueFull => "queue_full",
+            Self::TooOld => "too_old",
+            Self::Paused => "paused",
+            Self::DecodeError => "decode_error",
+            Self::WorkerError => "worker_error",
+            Self::WorkerRestart => "worker_restart",
+            Self::Flush => "flush",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Frames dropped, by cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Losses([u64; Cause::ALL.len()]);
+
+impl Losses {
+    /// Counts `frames` under `cause`.
+    pub fn add(&mut self, cause: Cause, frames: u64) {
+        self.0[cause.index()] += frames;
+    }
+
+    /// The count of one cause.
+    pub fn get(&self, cause: Cause) -> u64 {
+        self.0[cause.index()]
+    }
+
+    /// The sum over all causes.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The causes that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
+        Cause::ALL.into_iter().map(|c| (c, self.get(c))).filter(|(_, n)| *n > 0)
+    }
+
+    /// Takes the counts and starts again at zero.
+    pub fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+/// The book of one element.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ledger {
+    received: u64,
+    forwarded: u64,
+    dropped: Losses,
+}
+
+impl Ledger {
+    /// A frame came in.
+    pub fn receive(&mut self) {
+        self.received += 1;
+    }
+
+    /// A frame went out.
+    pub fn forward(&mut self) {
+        self.forwarded += 1;
+    }
+
+    /// A frame that came in will not go out.
+    pub fn drop_frame(&mut self, cause: Cause) {
+        self.dropped.add(cause, 1);
+    }
+
+    /// `frames` were lost on the way to this element; they count as received and dropped, so that the book still adds up.
+    pub fn lost_upstream(&mut self, frames: u64) {
+        self.received += frames;
+        self.dropped.add(Cause::QueueFull, frames);
+    }
+
+    /// Frames that came in, with those known to be lost just before.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Frames that went out.
+    pub fn forwarded(&self) -> u64 {
+        self.forwarded
+    }
+
+    /// Frames that will not go out.
+    pub fn dropped(&self) -> &Losses {
+        &self.dropped
+    }
+
+    /// Frames that are still inside.
+    pub fn in_flight(&self) -> u64 {
+        self.received.saturating_sub(self.forwarded + self.dropped.total())
+    }
+}
+
+/// Finds frames lost upstream from gaps in the sequence numbers of one epoch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GapFinder {
+    last: Option<(u32, u64)>,
+}
+
+impl GapFinder {
+    /// How many numbers were skipped before `seq`. A new epoch, a repeat or a step back counts as no gap.
+    pub fn gap_before(&mut self, epoch: u32, seq: u64) -> u64 {
+        let gap = match self.last {
+            Some((e, last)) if e == epoch && seq > last => seq - last - 1,
+            _ => 0,
+        };
+        self.last = Some((epoch, seq));
+        gap
+    }
+
+    /// Forgets the last number (after a flush, numbers jump for other reasons).
+    pub fn reset(&mut self) {
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_at_every_step() {
+        let mut ledger = Ledger::default();
+        for _ in 0..5 {
+            ledger.receive();
+        }
+        assert_eq!(ledger.in_flight(), 5);
+        ledger.forward();
+        ledger.drop_frame(Cause::WorkerError);
+        ledger.lost_upstream(3);
+        assert_eq!(ledger.received(), 8);
+        assert_eq!(ledger.dropped().total(), 4);
+        assert_eq!(ledger.in_flight(), 3);
+        assert_eq!(
+            ledger.dropped().iter().collect::<Vec<_>>(),
+            [(Cause::QueueFull, 3), (Cause::WorkerError, 1)]
+        );
+    }
+
+    #[test]
+    fn every_cause_has_its_own_counter_and_name() {
+        let mut losses = Losses::default();
+        for (n, cause) in Cause::ALL.into_iter().enumerate() {
+            losses.add(cause, n as u64 + 1);
+        }
+        for (n, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(losses.get(cause), n as u64 + 1);
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());
+        }
+        assert_eq!(losses.take().total(), 45);
+        assert_eq!(losses.total(), 0);
+    }
+
+    #[test]
+    fn gaps_are_found_within_an_epoch_only() {
+        let mut gaps = GapFinder::default();
+        assert_eq!(gaps.gap_before(0, 7), 0, "the first number may be any");
+        assert_eq!(gaps.gap_before(0, 8), 0);
+        assert_eq!(gaps.gap_before(0, 12), 3);
+        assert_eq!(gaps.gap_before(0, 12), 0);
+        assert_eq!(gaps.gap_before(1, 20), 0);
+        gaps.reset();
+        assert_eq!(gaps.gap_before(1, 30), 0);
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The logic of Orion over plain values: no GStreamer, no async runtime, no I/O.
+
+pub mod framing;
+pub mod geometry;
+pub mod ledger;
+pub mod rate;
+pub mod report;
+pub mod roi;
+pub mod timestamp;
+pub mod topic;
+pub mod wire;

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the host sends.
+
+use serde::{Deserialize, Serialize};
+
+use super::WireError;
+use crate::{framing, geometry::NormRect};
+
+/// How the picture's bytes are laid out. Raw rows are tightly packed, without padding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameFormat {
+    /// One JPEG picture.
+    #[default]
+    Jpeg,
+    /// 3 bytes a pixel.
+    Rgb,
+    /// 3 bytes a pixel.
+    Bgr,
+    /// Y plane, then U, then V; both at half size, rounded up.
+    I420,
+    /// Y plane, then UV pairs at half size, rounded up.
+    Nv12,
+}
+
+/// The model that a frame asks for, by the side of its input in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub enum TargetSize {
+    /// The small model.
+    S320,
+    /// The large model.
+    S640,
+}
+
+impl From<TargetSize> for u32 {
+    fn from(size: TargetSize) -> u32 {
+        match size {
+            TargetSize::S320 => 320,
+            TargetSize::S640 => 640,
+        }
+    }
+}
+
+impl TryFrom<u32> for TargetSize {
+    type Error = String;
+
+    fn try_from(pixels: u32) -> Result<Self, String> {
+        match pixels {
+            320 => Ok(Self::S320),
+            640 => Ok(Self::S640),
+            other => Err(format!("target_size must be 320 or 640, got {other}")),
+        }
+    }
+}
+
+/// Who chose the region.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RoiSource {
+    /// Set from outside.
+    #[serde(rename = "external")]
+    External,
+    /// Suggested by the worker.
+    #[serde(rename = "python_suggested")]
+    PythonSuggested,
+    /// Computed from recent suggestions.
+    #[serde(rename = "auto_history")]
+    AutoHistory,
+    /// Nobody: the full frame.
+    #[default]
+    #[serde(rename = "")]
+    FullFrame,
+}
+
+/// The region decided upon, and what was done with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoiProcessing {
+    /// The model asked for.
+    pub target_size: TargetSize,
+    /// True only in a result, and only when the worker cut the picture.
+    pub crop_applied: bool,
+    /// Who chose the region.
+    pub source: RoiSource,
+    /// The regions as given.
+    pub attention_rois: Vec<NormRect>,
+    /// Their bounding box, which the worker crops; none = full frame.
+    pub merged_roi: Option<NormRect>,
+}
+
+/// Whose frame it is and when it was taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameMeta {
+    /// The daemon or pipeline, `[A-Za-z0-9_-]+`.
+    pub instance_id: String,
+    /// The room or place, free text.
+    pub room_id: String,
+    /// Sequence number within the stream.
+    pub seq: u64,
+    /// Moment of capture, RFC 3339 with nanoseconds, UTC.
+    pub timestamp: String,
+    /// The region; none = full frame with the large model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roi_processing: Option<RoiProcessing>,
+}
+
+/// The start of a framed `frame` message: length, map and the header of `frame_data`, its last field. The picture's
+/// `payload_len` bytes follow as they are, so that they are never copied into the message.
+///
+/// `width`, `height`: pixels.
+///
+/// # Errors
+/// [`WireError::Encode`] when the whole message would be too long.
+pub fn frame_head(
+    format: FrameFormat,
+    width: u32,
+    height: u32,
+    meta: &FrameMeta,
+    payload_len: usize,
+) -> Result<Vec<u8>, WireError> {
+    let failed = |reason: String| WireError::Encode { kind: "frame", reason };
+    let payload = u32::try_from(payload_len).map_err(|_| failed(format!("{payload_len} bytes of picture")))?;
+    let mut head = vec![0; framing::PREFIX];
+    let body = || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        rmp::encode::write_map_len(&mut head, 6)?;
+        field(&mut head, "type", &"frame")?;
+        field(&mut head, "format", &format)?;
+        field(&mut head, "width", &width)?;
+        field(&mut head, "height", &height)?;
+        field(&mut head, "meta", meta)?;
+        rmp::encode::write_str(&mut head, "frame_data")?;
+        rmp::encode::write_bin_len(&mut head, payload)?;
+        Ok(head)
+    };
+    let mut head = body().map_err(|e| failed(e.to_string()))?;
+    let prefix = framing::prefix(head.len() - framing::PREFIX + payload_len).map_err(|e| failed(e.to_string()))?;
+    head[..framing::PREFIX].copy_from_slice(&prefix);
+    Ok(head)
+}
+
+fn field<T: Serialize>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), Box<dyn std::error::Error>> {
+    rmp::encode::write_str(out, name)?;
+    rmp_serde::encode::write_named(out, value)?;
+    Ok(())
+}
+
+/// A `command`: asks the worker to change or tell something; answered by an `ack` with the same `id`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// Chosen by the sender.
+    pub id: String,
+    /// The command's name.
+    pub command: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub params: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A `frame` as a worker sees it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct FrameMessage<'a> {
+    /// The picture.
+    #[serde(borrow, with = "serde_bytes_borrowed")]
+    pub frame_data: &'a [u8],
+    /// Its layout.
+    #[serde(default)]
+    pub format: FrameFormat,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Whose frame it is.
+    pub meta: FrameMeta,
+}
+
+mod serde_bytes_borrowed {
+    use serde::{Deserialize, Deserializer};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de [u8], D::Error> {
+        <&[u8]>::deserialize(deserializer)
+    }
+}
+
+/// Any message from the host, for workers written in Rust.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostMessage<'a> {
+    /// A picture to look at.
+    Frame(FrameMessage<'a>),
+    /// A request.
+    Command(Command),
+}
+
+impl<'a> HostMessage<'a> {
+    /// Reads one message body.
+    ///
+    /// # Errors
+    /// [`WireError`] names what is missing or wrong.
+    pub fn decode(body: &'a [u8]) -> Result<Self, WireError> {
+        match super::tag(body)?.as_deref() {
+            None | Some("frame") => Ok(Self::Frame(super::fields("frame", body)?)),
+            Some("command") => Ok(Self::Command(super::fields("command", body)?)),
+            Some(other) => Err(WireError::UnknownType(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> FrameMeta {
+        FrameMeta {
+            instance_id: "ward-3".into(),
+            room_id: "12".into(),
+            seq: 41,
+            timestamp: "2026-11-22T08:00:00.000000001Z".into(),
+            roi_processing: Some(RoiProcessing {
+                target_size: TargetSize::S320,
+                crop_applied: false,
+                source: RoiSource::External,
+                attention_rois: vec![NormRect::FULL],
+                merged_roi: Some(NormRect::FULL),
+            }),
+        }
+    }
+
+    #[test]
+    fn head_and_payload_make_one_framed_message() {
+        let payload = [7u8; 70_000];
+        let head = frame_head(FrameFormat::Nv12, 640, 480, &meta(), payload.len()).unwrap();
+        let stream = [&head[..], &payload[..]].concat();
+        let mut deframer = framing::Deframer::default();
+        deframer.push(&stream);
+        let body = deframer.next_message().unwrap().unwrap();
+        let HostMessage::Frame(frame) = HostMessage::decode(body).unwrap() else { panic!("not a frame") };
+        assert_eq!(frame.frame_data, payload);
+        assert_eq!((frame.format, frame.width, frame.height), (FrameFormat::Nv12, 640, 480));
+        assert_eq!(frame.meta, meta());
+    }
+
+    #[test]
+    fn a_picture_over_the_limit_is_refused() {
+        let error = frame_head(FrameFormat::Rgb, 9000, 9000, &meta(), 9000 * 9000 * 3).unwrap_err();
+        assert!(error.to_string().contains("at most 67108864"), "{error}");
+    }
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What a worker sends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{PROTOCOL, WireError};
+use crate::geometry::NormRect;
+
+/// Any message from a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkerMessage {
+    /// Models are loaded and warm; frames may come.
+    Ready(Ready),
+    /// What was seen on one frame.
+    Result(Box<InferenceResult>),
+    /// The answer to a command.
+    Ack(Ack),
+    /// A frame or message that could not be worked on.
+    Fault(WorkerFault),
+}
+
+/// `ready`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Protocol version, [`PROTOCOL`].
+    pub protocol: u32,
+    /// The kind of worker, for example `person_detector`.
+    pub worker: String,
+    /// The worker's own version.
+    pub version: String,
+    /// Its process id as it sees it.
+    pub pid: u32,
+    /// What was loaded.
+    #[serde(default)]
+    pub models: Models,
+    /// Time spent on loading and warming up, ms.
+    #[serde(default)]
+    pub load_ms: f64,
+}
+
+/// The models of a worker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Models {
+    /// n, s, m, l or x; none for a worker without models.
+    #[serde(default)]
+    pub size: Option<String>,
+    /// File of the large model.
+    #[serde(default)]
+    pub file_640: Option<String>,
+    /// File of the small model.
+    #[serde(default)]
+    pub file_320: Option<String>,
+    /// File → SHA-256, hexadecimal.
+    #[serde(default)]
+    pub sha256: Option<BTreeMap<String, String>>,
+}
+
+/// A result, for example of type `person_detection`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InferenceResult {
+    /// `[a-z0-9_]+`; the last part of its topic.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// As in the frame.
+    pub instance_id: String,
+    /// As in the frame.
+    pub room_id: String,
+    /// Moment of capture, as in the frame.
+    pub timestamp: String,
+    /// Sequence number of the frame.
+    pub frame_seq: u64,
+    /// What was seen.
+    pub data: ResultData,
+    /// How long it took.
+    pub timing: Timing,
+    /// Where to look next; none without a detection.
+    #[serde(default)]
+    pub suggested_roi: Option<NormRect>,
+}
+
+/// What was seen on a frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultData {
+    /// Highest confidence first.
+    pub detections: Vec<Detection>,
+    /// How many.
+    pub count: u64,
+    /// How it was found: `model_selected`, `roi_processing` and whatever the worker adds.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+}
+
+/// One thing seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detection {
+    /// Where.
+    pub bbox: BBox,
+    /// 0..1.
+    pub confidence: f64,
+    /// What.
+    pub label: String,
+    /// The label's number in the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_id: Option<u32>,
+}
+
+/// A box in pixels of the whole frame, fractions allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BBox {
+    /// Left edge.
+    pub x: f64,
+    /// Top edge.
+    pub y: f64,
+    /// Width.
+    pub width: f64,
+    /// Height.
+    pub height: f64,
+}
+
+/// Milliseconds spent in the worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Decoding, cropping, scaling.
+    #[serde(default)]
+    pub preprocess_ms: f64,
+    /// The model.
+    #[serde(default)]
+    pub inference_ms: f64,
+    /// Boxes and non-maximum suppression.
+    #[serde(default)]
+    pub postprocess_ms: f64,
+    /// All of it.
+    pub total_ms: f64,
+}
+
+/// `ack`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ack {
+    /// As in the command.
+    pub id: String,
+    /// As in the command.
+    pub command: String,
+    /// Whether it is in force.
+    pub status: AckStatus,
+    /// What was asked for.
+    #[serde(default)]
+    pub data: Option<Value>,
+    /// Why it was refused.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// Outcome of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AckStatus {
+    /// In force.
+    Success,
+    /// Refused; nothing changed.
+    Error,
+}
+
+/// `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerFault {
+    /// The frame it is about, if any.
+    #[serde(default)]
+    pub frame_seq: Option<u64>,
+    /// For programs, for example `bad_frame`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl WorkerMessage {
+    /// Reads and checks one message body.
+    ///
+    /// # Errors
+    /// [`WireError`] names what is missing or wrong.
+    pub fn decode(body: &[u8]) -> Result<Self, WireError> {
+        let kind = super::tag(body)?.ok_or(WireError::NoType)?;
+        match kind.as_str() {
+            "ready" => {
+                let ready: Ready = super::fields(&kind, body)?;
+                if ready.protocol == PROTOCOL {
+                    Ok(Self::Ready(ready))
+                } else {
+                    Err(refused(&kind, "protocol", format!("{} is not spoken here, only {PROTOCOL}", ready.protocol)))
+                }
+            }
+            "ack" => super::fields(&kind, body).map(Self::Ack),
+            "error" => super::fields(&kind, body).map(Self::Fault),
+            "frame" | "command" => Err(WireError::UnknownType(kind)),
+            _ if is_result_type(&kind) => {
+                let result: InferenceResult = super::fields(&kind, body)?;
+                result.check()?;
+                Ok(Self::Result(Box::new(result)))
+            }
+            _ => Err(WireError::UnknownType(kind)),
+        }
+    }
+}
+
+fn is_result_type(kind: &str) -> bool {
+    !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn refused(kind: &str, path: impl Into<String>, reason: impl Into<String>) -> WireError {
+    WireError::Field { kind: kind.to_owned(), path: path.into(), reason: reason.into() }
+}
+
+impl InferenceResult {
+    fn check(&self) -> Result<(), WireError> {
+        for (i, detection) in self.data.detections.iter().enumerate() {
+            let BBox { x, y, width, height } = detection.bbox;
+            for (field, value) in [("x", x), ("y", y), ("width", width), ("height", height)] {
+                let side = field == "width" || field == "height";
+                if !value.is_finite() || (side && value <= 0.0) {
+                    let rule = if side { "must be a positive number" } else { "must be a finite number" };
+                    let path = format!("data.detections[{i}].bbox.{field}");
+                    return Err(refused(&self.kind, path, format!("{rule}, got {value}")));
+                }
+            }
+            if !(0.0..=1.0).contains(&detection.confidence) {
+                let path = format!("data.detections[{i}].confidence");
+                return Err(refused(&self.kind, path, format!("must be between 0 and 1, got {}", detection.confidence)));
+            }
+        }
+        if self.data.count != self.data.detections.len() as u64 {
+            let reason = format!("is {} for {} detections", self.data.count, self.data.detections.len());
+            return Err(refused(&self.kind, "data.count", reason));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn decode(value: &Value) -> Result<WorkerMessage, WireError> {
+        WorkerMessage::decode(&rmp_serde::to_vec_named(value).unwrap())
+    }
+
+    fn result() -> Value {
+        json!({
+            "type": "person_detection", "instance_id": "a", "room_id": "", "timestamp": "t", "frame_seq": 3,
+            "data": {"detections": [{"bbox": {"x": 1, "y": 2.5, "width": 3, "height": 4}, "confidence": 0.5, "label": "person"}],
+                     "count": 1, "metadata": {"model_selected": "640"}},
+            "timing": {"total_ms": 9.0}, "suggested_roi": null, "added_later": true,
+        })
+    }
+
+    #[test]
+    fn reads_a_result_and_ignores_what_it_does_not_know() {
+        let WorkerMessage::Result(result) = decode(&result()).unwrap() else { panic!("not a result") };
+        assert_eq!(result.data.detections[0].bbox.y, 2.5);
+        assert_eq!(result.data.metadata["model_selected"], "640");
+    }
+
+    #[test]
+    fn names_what_is_wrong_and_where() {
+        let spoilt = |pointer: &str, value: Value| {
+            let mut message = result();
+            *message.pointer_mut(pointer).unwrap() = value;
+            decode(&message).unwrap_err().to_string()
+        };
+        for (pointer, value, expected) in [
+            ("/data/detections/0/confidence", json!(1.5), "data.detections[0].confidence: must be between 0 and 1, got 1.5"),
+            ("/data/detections/0/bbox/width", json!(0), "data.detections[0].bbox.width: must be a positive number"),
+            ("/data/detections/0/bbox/x", json!("left"), "data.detections[0].bbox.x"),
+            ("/data/count", json!(2), "data.count: is 2 for 1 detections"),
+            ("/frame_seq", json!(-1), "frame_seq"),
+            ("/suggested_roi", json!({"x": 0, "y": 0, "width": 2, "height": 1}), "suggested_roi: x + width must be at most 1"),
+            ("/type", json!("Persons!"), "unknown message type \"Persons!\""),
+            ("/type", json!("frame"), "unknown message type \"frame\""),
+        ] {
+            let text = spoilt(pointer, value);
+            assert!(text.contains(expected), "{pointer}: {text}");
+        }
+        let mut message = result();
+        message.as_object_mut().unwrap().remove("timing");
+        assert!(decode(&message).unwrap_err().to_string().contains("missing field `timing`"));
+        message.as_object_mut().unwrap().remove("type");
+        assert!(matches!(decode(&message), Err(WireError::NoType)));
+        assert!(matches!(decode(&json!([1, 2])), Err(WireError::NotAMessage(_))));
+        assert!(matches!(WorkerMessage::decode(&[]), Err(WireError::NotAMessage(_))));
+    }
+
+    #[test]
+    fn refuses_another_protocol_version() {
+        let ready = json!({"type": "ready", "protocol": 2, "worker": "w", "version": "1", "pid": 1});
+        assert!(decode(&ready).unwrap_err().to_string().contains("2 is not spoken here, only 1"));
+    }
+}
