@@ -116,6 +116,13 @@ impl Ledger {
         self.dropped.add(cause, 1);
     }
 
+    /// Nothing that is inside will go out; how many frames that were.
+    pub fn drop_all(&mut self, cause: Cause) -> u64 {
+        let frames = self.in_flight();
+        self.dropped.add(cause, frames);
+        frames
+    }
+
     /// `frames` were lost on the way to this element; they count as received and dropped, so that the book still adds up.
     pub fn lost_upstream(&mut self, frames: u64) {
         self.received += frames;
@@ -143,20 +150,17 @@ impl Ledger {
     }
 }
 
-/// Finds frames lost upstream from gaps in the sequence numbers of one epoch.
+/// Finds frames lost upstream from gaps in the sequence numbers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GapFinder {
-    last: Option<(u32, u64)>,
+    last: Option<u64>,
 }
 
 impl GapFinder {
-    /// How many numbers were skipped before `seq`. A new epoch, a repeat or a step back counts as no gap.
-    pub fn gap_before(&mut self, epoch: u32, seq: u64) -> u64 {
-        let gap = match self.last {
-            Some((e, last)) if e == epoch && seq > last => seq - last - 1,
-            _ => 0,
-        };
-        self.last = Some((epoch, seq));
+    /// How many numbers were skipped before `seq`. The first number, a repeat or a step back counts as no gap.
+    pub fn gap_before(&mut self, seq: u64) -> u64 {
+        let gap = self.last.filter(|last| seq > *last).map_or(0, |last| seq - last - 1);
+        self.last = Some(seq);
         gap
     }
 
@@ -183,6 +187,8 @@ mod tests {
         assert_eq!(ledger.received(), 8);
         assert_eq!(ledger.dropped().total(), 4);
         assert_eq!(ledger.in_flight(), 3);
+        let mut stopped = ledger;
+        assert_eq!((stopped.drop_all(Cause::Shutdown), stopped.in_flight()), (3, 0));
         assert_eq!(
             ledger.dropped().iter().collect::<Vec<_>>(),
             [(Cause::QueueFull, 3), (Cause::WorkerError, 1)]
@@ -204,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_found_within_an_epoch_only() {
+    fn gaps_are_found_between_rising_numbers_only() {
         let mut gaps = GapFinder::default();
-        assert_eq!(gaps.gap_before(0, 7), 0, "the first number may be any");
-        assert_eq!(gaps.gap_before(0, 8), 0);
-        assert_eq!(gaps.gap_before(0, 12), 3);
-        assert_eq!(gaps.gap_before(0, 12), 0);
-        assert_eq!(gaps.gap_before(1, 20), 0);
+        assert_eq!(gaps.gap_before(7), 0, "the first number may be any");
+        assert_eq!(gaps.gap_before(8), 0);
+        assert_eq!(gaps.gap_before(12), 3);
+        assert_eq!(gaps.gap_before(12), 0);
+        assert_eq!(gaps.gap_before(0), 0, "numbering began anew");
         gaps.reset();
-        assert_eq!(gaps.gap_before(1, 30), 0);
+        assert_eq!(gaps.gap_before(30), 0);
     }
 }

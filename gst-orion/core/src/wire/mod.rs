@@ -11,8 +11,12 @@
 mod host;
 mod worker;
 
-pub use host::{Command, FrameFormat, FrameMessage, FrameMeta, HostMessage, RoiProcessing, RoiSource, TargetSize, frame_head};
-pub use worker::{Ack, AckStatus, BBox, Detection, InferenceResult, Models, Ready, ResultData, Timing, WorkerFault, WorkerMessage};
+pub use host::{
+    Command, FrameFormat, FrameMessage, FrameMeta, HostMessage, RoiProcessing, RoiSource, TargetSize, frame_head,
+};
+pub use worker::{
+    Ack, AckStatus, BBox, Detection, InferenceResult, Models, Ready, ResultData, Timing, WorkerFault, WorkerMessage,
+};
 
 use serde::Deserialize;
 use thiserror::Error;

@@ -188,7 +188,11 @@ impl WorkerMessage {
                 if ready.protocol == PROTOCOL {
                     Ok(Self::Ready(ready))
                 } else {
-                    Err(refused(&kind, "protocol", format!("{} is not spoken here, only {PROTOCOL}", ready.protocol)))
+                    Err(refused(
+                        &kind,
+                        "protocol",
+                        format!("{} is not spoken here, only {PROTOCOL}", ready.protocol),
+                    ))
                 }
             }
             "ack" => super::fields(&kind, body).map(Self::Ack),
@@ -205,11 +209,18 @@ impl WorkerMessage {
 }
 
 fn is_result_type(kind: &str) -> bool {
-    !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    !kind.is_empty()
+        && kind
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn refused(kind: &str, path: impl Into<String>, reason: impl Into<String>) -> WireError {
-    WireError::Field { kind: kind.to_owned(), path: path.into(), reason: reason.into() }
+    WireError::Field {
+        kind: kind.to_owned(),
+        path: path.into(),
+        reason: reason.into(),
+    }
 }
 
 impl InferenceResult {
@@ -219,14 +230,22 @@ impl InferenceResult {
             for (field, value) in [("x", x), ("y", y), ("width", width), ("height", height)] {
                 let side = field == "width" || field == "height";
                 if !value.is_finite() || (side && value <= 0.0) {
-                    let rule = if side { "must be a positive number" } else { "must be a finite number" };
+                    let rule = if side {
+                        "must be a positive number"
+                    } else {
+                        "must be a finite number"
+                    };
                     let path = format!("data.detections[{i}].bbox.{field}");
                     return Err(refused(&self.kind, path, format!("{rule}, got {value}")));
                 }
             }
             if !(0.0..=1.0).contains(&detection.confidence) {
                 let path = format!("data.detections[{i}].confidence");
-                return Err(refused(&self.kind, path, format!("must be between 0 and 1, got {}", detection.confidence)));
+                return Err(refused(
+                    &self.kind,
+                    path,
+                    format!("must be between 0 and 1, got {}", detection.confidence),
+                ));
             }
         }
         if self.data.count != self.data.detections.len() as u64 {
@@ -257,7 +276,9 @@ mod tests {
 
     #[test]
     fn reads_a_result_and_ignores_what_it_does_not_know() {
-        let WorkerMessage::Result(result) = decode(&result()).unwrap() else { panic!("not a result") };
+        let WorkerMessage::Result(result) = decode(&result()).unwrap() else {
+            panic!("not a result")
+        };
         assert_eq!(result.data.detections[0].bbox.y, 2.5);
         assert_eq!(result.data.metadata["model_selected"], "640");
     }
@@ -270,12 +291,24 @@ mod tests {
             decode(&message).unwrap_err().to_string()
         };
         for (pointer, value, expected) in [
-            ("/data/detections/0/confidence", json!(1.5), "data.detections[0].confidence: must be between 0 and 1, got 1.5"),
-            ("/data/detections/0/bbox/width", json!(0), "data.detections[0].bbox.width: must be a positive number"),
+            (
+                "/data/detections/0/confidence",
+                json!(1.5),
+                "data.detections[0].confidence: must be between 0 and 1, got 1.5",
+            ),
+            (
+                "/data/detections/0/bbox/width",
+                json!(0),
+                "data.detections[0].bbox.width: must be a positive number",
+            ),
             ("/data/detections/0/bbox/x", json!("left"), "data.detections[0].bbox.x"),
             ("/data/count", json!(2), "data.count: is 2 for 1 detections"),
             ("/frame_seq", json!(-1), "frame_seq"),
-            ("/suggested_roi", json!({"x": 0, "y": 0, "width": 2, "height": 1}), "suggested_roi: x + width must be at most 1"),
+            (
+                "/suggested_roi",
+                json!({"x": 0, "y": 0, "width": 2, "height": 1}),
+                "suggested_roi: x + width must be at most 1",
+            ),
             ("/type", json!("Persons!"), "unknown message type \"Persons!\""),
             ("/type", json!("frame"), "unknown message type \"frame\""),
         ] {
@@ -284,7 +317,12 @@ mod tests {
         }
         let mut message = result();
         message.as_object_mut().unwrap().remove("timing");
-        assert!(decode(&message).unwrap_err().to_string().contains("missing field `timing`"));
+        assert!(
+            decode(&message)
+                .unwrap_err()
+                .to_string()
+                .contains("missing field `timing`")
+        );
         message.as_object_mut().unwrap().remove("type");
         assert!(matches!(decode(&message), Err(WireError::NoType)));
         assert!(matches!(decode(&json!([1, 2])), Err(WireError::NotAMessage(_))));
@@ -294,6 +332,11 @@ mod tests {
     #[test]
     fn refuses_another_protocol_version() {
         let ready = json!({"type": "ready", "protocol": 2, "worker": "w", "version": "1", "pid": 1});
-        assert!(decode(&ready).unwrap_err().to_string().contains("2 is not spoken here, only 1"));
+        assert!(
+            decode(&ready)
+                .unwrap_err()
+                .to_string()
+                .contains("2 is not spoken here, only 1")
+        );
     }
 }
