@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What a detector is to the worker: plain values in, plain values out, nothing of the wire."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+# An image is (height, width, 3), 8 bits, channel order blue, green, red (OpenCV's).
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class NormRect:
+    """A rectangle in 0..1 of the frame: top-left corner and size."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Where to look: `region` of the frame (None = all of it) and the network input wanted (320 or 640)."""
+
+    region: NormRect | None = None
+    target_size: int = 640
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object: top-left corner and size in pixels of the whole frame, confidence in 0..1."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    confidence: float
+    label: str
+    label_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Milliseconds of the three stages of an inference."""
+
+    preprocess_ms: float
+    inference_ms: float
+    postprocess_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """What a detector found in one frame.
+
+    `crop_applied` tells that only a part of the frame was looked at, `metadata` goes into the
+    result as it is, and without `stages` all the time counts as inference. The worker clips boxes
+    to the frame, drops empty ones, sorts by confidence and rounds.
+    """
+
+    detections: Sequence[Detection]
+    crop_applied: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    stages: Stages | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Model files in use: size letter, names without a folder, SHA-256 in hex by name."""
+
+    size: str | None = None
+    file_640: str | None = None
+    file_320: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+class Detector(Protocol):
+    """What `orion_worker.run` needs of a detector."""
+
+    @property
+    def name(self) -> str:
+        """Name of the worker in its `ready` message, e.g. `person_detector`; a plain attribute will do."""
+        ...
+
+    @property
+    def result_type(self) -> str:
+        """Type of its results, e.g. `person_detection`; also the last level of the MQTT topic."""
+        ...
+
+    def load(self) -> Models:
+        """Get ready for the first frame, warm-up included; called once, before `ready` is sent.
+
+        Raises:
+            WorkerError: the worker cannot start; the text names what is wrong and the remedy.
+        """
+        ...
+
+    def infer(self, image: Image, attention: Attention) -> Inference:
+        """Find objects in one frame.
+
+        Any exception is answered with `inference_failed` for this frame, and the next one comes.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Settings and counters for the command `describe`; values that JSON knows."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A detector whose settings can be changed between two frames."""
+
+    def tune(self, setting: str, value: Any) -> Any:
+        """Change `confidence`, `iou_threshold` or `labels` and return the value now in force.
+
+        Raises:
+            CommandError: the detector has no such setting or the value is wrong; nothing changed.
+        """
+        ...

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A detection network ready to use: session, the decoder that fits its output, warm-up."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orion_worker.candidates import Candidates
+from orion_worker.detector import Image, Stages
+from orion_worker.errors import ModelError
+from orion_worker.letterbox import Letterbox
+from orion_worker.session import Session
+from orion_worker.yolo import Yolo
+from orion_worker.yolox import Yolox, cell_count, cells
+
+Head = Yolo | Yolox
+
+# The first run allocates, the second shows that the arena is warm.
+_WARM_UP_RUNS = 2
+
+
+def head_for(kind: str, shape: tuple[int, ...], input_size: tuple[int, int]) -> Head:
+    """The decoder of an output shape; `kind` is auto, yolo or yolox.
+
+    Raises:
+        ValueError: the shape is neither `(1, 4 + classes, n)` nor `(1, n, 5 + classes)`, or not the one
+            that `kind` asks for.
+    """
+    width, height = input_size
+    count = cell_count(width, height)
+    if len(shape) == 3 and shape[0] == 1:
+        grid = shape[1] == count and shape[2] > 5
+        # Other strides give other n; more boxes than rows is what tells columns from rows then.
+        columns = shape[1] > 4 and (shape[2] == count or (shape[2] > shape[1] and not grid))
+        if columns and kind in ("auto", "yolo"):
+            return Yolo(shape[1] - 4)
+        if grid and kind in ("auto", "yolox"):
+            return Yolox(shape[2] - 5, cells(width, height))
+    layouts = {"yolo": "(1, 4 + classes, n)", "yolox": f"(1, {count}, 5 + classes)"}
+    expected = layouts.get(kind) or " or ".join(layouts.values())
+    raise ValueError(f"output shape {shape} for a {width}x{height} input, expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A loaded and warmed up model."""
+
+    session: Session
+    head: Head
+
+    @classmethod
+    def open(cls, file: Path, kind: str, provider: str, threads: int, default_side: int) -> "Network":
+        """Load a model, run it on a blank input and choose the decoder by what comes out.
+
+        Arguments and errors as for `Session.open` and `head_for`; every failure is a `WorkerError`.
+        """
+        session = Session.open(file, provider, threads, default_side)
+        width, height = session.input_size
+        blank = np.zeros((1, 3, height, width), np.float32)
+        try:
+            shapes = [session.run(blank).shape for _ in range(_WARM_UP_RUNS)]
+        except Exception as error:  # whatever ONNX Runtime raises for a graph it cannot run
+            raise ModelError(f"model {file} fails on a blank {width}x{height} input: {error}") from error
+        try:
+            return cls(session, head_for(kind, shapes[-1], session.input_size))
+        except ValueError as error:
+            raise ModelError(f"model {file}: {error}") from error
+
+    def detect(self, image: Image, wanted: NDArray[np.int64], threshold: float) -> tuple[Candidates, Stages]:
+        """Candidates in px of `image`, before clipping and suppression, and the time of each stage."""
+        start = time.perf_counter()
+        box = Letterbox.fit((image.shape[1], image.shape[0]), self.session.input_size, self.head.anchor)
+        blob = self.head.blob(box.apply(image))
+        ready = time.perf_counter()
+        output = self.session.run(blob)
+        done = time.perf_counter()
+        found = self.head.decode(output, wanted, threshold)
+        found = Candidates(box.to_source(found.boxes), found.scores, found.classes)
+        end = time.perf_counter()
+        return found, Stages(1e3 * (ready - start), 1e3 * (done - ready), 1e3 * (end - done))

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Command line of the shipped workers."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from orion_worker import settings
+from orion_worker.errors import UsageError
+from orion_worker.log import LEVELS
+from orion_worker.version import VERSION
+
+DETECTORS = ("auto", "yolo", "yolox", "motion")
+SIZES = ("n", "s", "m", "l", "x")
+MAX_THREADS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The flags, checked. `model` None means: search `model_dir` for `model_size`."""
+
+    detector: str
+    model: Path | None
+    model_320: Path | None
+    model_dir: Path
+    model_size: str
+    confidence: float
+    iou_threshold: float
+    labels: tuple[str, ...]
+    threads: int
+    execution_provider: str
+    log_level: str
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see --help)")
+
+
+def parse(arguments: Sequence[str], default_model_dir: Path) -> Options:
+    """Read the command line; `--help` and `--version` print and leave by `SystemExit`.
+
+    Raises:
+        UsageError: a flag is unknown or its value wrong; the text names both.
+    """
+    values = _parser(default_model_dir).parse_args(arguments)
+    if values.model_320 is not None and values.model is None:
+        raise UsageError("argument --model-320: needs --model as well (see --help)")
+    return Options(**vars(values))
+
+
+def _parser(default_model_dir: Path) -> _Parser:
+    parser = _Parser(
+        prog="person_detector.py",
+        allow_abbrev=False,
+        description="Detect persons in frames that arrive on standard input; results go to standard output.",
+        epilog="Exit status: 0 end of input, 2 wrong flag, 3 unusable model, 4 execution provider not "
+        "available, 5 broken input stream, 70 internal error.",
+    )
+    add = parser.add_argument
+    add(
+        "--detector",
+        choices=DETECTORS,
+        default="auto",
+        help="what decodes the output (default: by its shape)",
+    )
+    add("--model", type=_typed(_path), metavar="FILE", help="ONNX model; without it --model-dir is searched")
+    add("--model-320", type=_typed(_path), metavar="FILE", help="ONNX model for target size 320")
+    directory = os.environ.get("ORION_MODEL_DIR") or str(default_model_dir)
+    add(
+        "--model-dir", type=_typed(_path), metavar="DIR", default=Path(directory), help="default: %(default)s"
+    )
+    add("--model-size", choices=SIZES, default="n", help="size searched for (default: n)")
+    add("--confidence", type=_typed(_fraction), metavar="0..1", default=0.5, help="default: %(default)s")
+    add("--iou-threshold", type=_typed(_fraction), metavar="0..1", default=0.45, help="default: %(default)s")
+    people = ("person",)
+    add("--labels", type=_typed(_labels), metavar="A,B", default=people, help="classes (default: person)")
+    cores = "threads of one inference, 0 = all cores (default: 0)"
+    add("--threads", type=_typed(_threads), metavar="N", default=0, help=cores)
+    add("--execution-provider", metavar="NAME", default="cpu", help="cpu, cuda, openvino, ... (default: cpu)")
+    add("--log-level", choices=LEVELS, default="info", help="default: info")
+    add("--version", action="version", version=f"%(prog)s {VERSION}")
+    return parser
+
+
+def _typed(check: Callable[[str], Any]) -> Callable[[str], Any]:
+    # argparse shows the text of this exception only; a ValueError's would be lost.
+    def convert(text: str) -> Any:
+        try:
+            return check(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def _fraction(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a number") from error
+    return settings.fraction(number)
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    return tuple(settings.labels(text))
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError(f"{text!r} is no path")
+    return Path(text)
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_THREADS:
+        raise ValueError(f"{text!r} is not a whole number from 0 to {MAX_THREADS}")
+    return int(text)

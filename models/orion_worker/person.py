@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The person detector: a 640 and a 320 network, regions of attention, tunable thresholds."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from orion_worker import models, settings
+from orion_worker.candidates import Candidates
+from orion_worker.detector import Attention, Detection, Image, Inference, Models, Stages
+from orion_worker.errors import CommandError, ModelError
+from orion_worker.geometry import PixelRect, clip, pixel_region
+from orion_worker.labels import class_names, label_ids
+from orion_worker.log import log
+from orion_worker.network import Network
+from orion_worker.nms import suppress
+from orion_worker.options import Options
+from orion_worker.session import provider_name
+from orion_worker.settings import thread_count
+
+
+class PersonDetector:
+    """Finds persons, or other classes of the model, with one or two ONNX models."""
+
+    name: ClassVar[str] = "person_detector"
+    result_type: ClassVar[str] = "person_detection"
+
+    def __init__(self, options: Options):
+        self._options = options
+        self._confidence = options.confidence
+        self._iou_threshold = options.iou_threshold
+        self._labels = list(options.labels)
+        self._wanted: NDArray[np.int64] = np.empty(0, np.int64)
+        self._names: list[str] = []
+        self._networks: dict[int, Network] = {}
+        self._frames: dict[int, int] = {}
+        self._models = Models()
+
+    def load(self) -> Models:
+        """Find, load and warm up the models.
+
+        Raises:
+            WorkerError: a file, the execution provider or a label is not usable.
+        """
+        options = self._options
+        provider_name(options.execution_provider)  # before anything slow
+        files = self._files()
+        cv2.setNumThreads(thread_count(options.threads))
+        for side, file in ((640, files.file_640), (320, files.file_320)):
+            if file is not None:
+                arguments = (options.detector, options.execution_provider, options.threads, side)
+                self._networks[side] = Network.open(file, *arguments)
+                self._frames[side] = 0
+                log.info("loaded %s for target size %d", file, side)
+        self._names = self._class_names()
+        try:
+            self._wanted = label_ids(self._labels, self._names)
+        except ValueError as error:
+            raise ModelError(f"labels: {error}") from error
+        loaded = [network.session.file for network in self._networks.values()]
+        hashes = {file.name: models.sha256(file) for file in loaded}
+        small = files.file_320.name if files.file_320 else None
+        self._models = Models(files.size, files.file_640.name, small, hashes)
+        return self._models
+
+    def infer(self, image: Image, attention: Attention) -> Inference:
+        """Crop to the region, run the network for the target size, map boxes back, clip, suppress."""
+        side = attention.target_size if attention.target_size in self._networks else 640
+        network = self._networks[side]
+        height, width = image.shape[:2]
+        whole = PixelRect(0, 0, width, height)
+        region = pixel_region(attention.region, width, height) if attention.region else whole
+        crop = image[region.y : region.y + region.height, region.x : region.x + region.width]
+        found, stages = network.detect(crop, self._wanted, self._confidence)
+        start = time.perf_counter()
+        offset = np.array([region.x, region.y] * 2, dtype=np.float64)
+        boxes = clip(found.boxes + offset, region)
+        found = suppress(Candidates(boxes, found.scores, found.classes), self._iou_threshold)
+        detections = [
+            self._detection(*item) for item in zip(found.boxes, found.scores, found.classes, strict=True)
+        ]
+        spent = stages.postprocess_ms + 1e3 * (time.perf_counter() - start)
+        self._frames[side] += 1
+        return Inference(
+            detections,
+            crop_applied=region != whole,
+            metadata={
+                "model_selected": str(side),
+                "model_size": self._models.size,
+                "model_file": network.session.file.name,
+                "input_size": list(network.session.input_size),
+                "detector": network.head.name,
+            },
+            stages=Stages(stages.preprocess_ms, stages.inference_ms, spent),
+        )
+
+    def tune(self, setting: str, value: Any) -> Any:
+        """Change `confidence`, `iou_threshold` or `labels`.
+
+        Raises:
+            CommandError: no such setting, or the value is wrong; nothing changed.
+        """
+        try:
+            if setting == "confidence":
+                self._confidence = settings.fraction(value)
+                return self._confidence
+            if setting == "iou_threshold":
+                self._iou_threshold = settings.fraction(value)
+                return self._iou_threshold
+            if setting == "labels":
+                names = settings.labels(value)
+                self._wanted = label_ids(names, self._names)
+                self._labels = names
+                return names
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        raise CommandError(f"{self.name} has no setting {setting!r}")
+
+    def describe(self) -> Mapping[str, Any]:
+        """Models, thresholds, labels, frames per model, threads."""
+        large = self._networks[640]
+        return {
+            "models": {
+                "size": self._models.size,
+                "file_640": self._models.file_640,
+                "file_320": self._models.file_320,
+                "sha256": dict(self._models.sha256),
+            },
+            "detector": large.head.name,
+            "input_sizes": {str(side): list(net.session.input_size) for side, net in self._networks.items()},
+            "confidence": self._confidence,
+            "iou_threshold": self._iou_threshold,
+            "labels": list(self._labels),
+            "frames_by_model": {str(side): count for side, count in self._frames.items()},
+            "threads": thread_count(self._options.threads),
+            "execution_provider": self._options.execution_provider,
+        }
+
+    def _files(self) -> models.ModelFiles:
+        options = self._options
+        if options.model is None:
+            return models.find(options.model_dir, options.model_size)
+        size = models.size_of(options.model.name) or options.model_size
+        return models.ModelFiles(size, options.model, options.model_320)
+
+    def _class_names(self) -> list[str]:
+        large = self._networks[640]
+        small = self._networks.get(320, large)
+        if (small.head.name, small.head.class_count) != (large.head.name, large.head.class_count):
+            shapes = [
+                f"{net.session.file.name} ({net.head.name}, {net.head.class_count} classes)"
+                for net in (large, small)
+            ]
+            raise ModelError(f"the two models are no pair: {' and '.join(shapes)}")
+        try:
+            return class_names(large.session.names, large.head.class_count)
+        except ValueError as error:
+            raise ModelError(f"model {large.session.file}: {error}") from error
+
+    def _detection(self, box: NDArray[np.float64], score: float, number: int) -> Detection:
+        left, top, right, bottom = (float(edge) for edge in box)
+        size = (right - left, bottom - top)
+        return Detection(left, top, *size, float(score), self._names[int(number)], int(number))
