@@ -10,7 +10,7 @@
 //!
 //! Custom metas are read from any language with `gst_buffer_get_custom_meta`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Once};
 
 use gst::glib;
 
@@ -20,7 +20,7 @@ use orion_core::{
     geometry::PixelRect,
     report::ClockSource,
     timestamp,
-    wire::{Detection, RoiProcessing, TargetSize},
+    wire::{Detection, RoiProcessing},
 };
 
 /// Name of the custom meta with a frame's number and time.
@@ -31,13 +31,16 @@ pub const INFERENCE_META: &str = "OrionInferenceMeta";
 pub const ATTENTION_TYPE: &str = "orion/attention";
 
 /// Makes the custom metas known; may be called more than once, also by a second copy of the plugin in the process.
-pub(crate) fn register() {
-    for name in [FRAME_META, INFERENCE_META] {
-        if !CustomMeta::is_registered(name) {
-            // Without tags a meta survives scaling, conversion, encoding and decoding.
-            CustomMeta::register_simple(name);
+pub fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for name in [FRAME_META, INFERENCE_META] {
+            if !CustomMeta::is_registered(name) {
+                // Without tags a meta survives scaling, conversion, encoding and decoding.
+                CustomMeta::register_simple(name);
+            }
         }
-    }
+    });
 }
 
 /// A frame's identity.
@@ -51,7 +54,7 @@ pub struct FrameInfo {
     pub captured: u64,
     /// Whose clock that is.
     pub clock_source: ClockSource,
-    /// When the first Orion element got it, ns on [`gst::util_get_timestamp`]'s clock.
+    /// When the first Orion element got it, ns on [`gst::get_timestamp`]'s clock.
     pub arrived: u64,
     /// The daemon or pipeline.
     pub instance_id: String,
@@ -68,7 +71,7 @@ pub struct Inference {
     pub kind: String,
     /// The result of the worker protocol as JSON.
     pub result: String,
-    /// When a worker got the frame, ns on [`gst::util_get_timestamp`]'s clock.
+    /// When a worker got the frame, ns on [`gst::get_timestamp`]'s clock.
     pub sent: u64,
     /// When it answered, ns on the same clock.
     pub answered: u64,
@@ -108,12 +111,15 @@ pub fn frame(buffer: &gst::BufferRef) -> Option<FrameInfo> {
         arrived: s.get("arrived").ok()?,
         instance_id: s.get("instance-id").ok()?,
         room_id: s.get("room-id").ok()?,
-        attention: s.get::<&str>("attention").ok().and_then(|json| serde_json::from_str(json).ok()),
+        attention: s
+            .get::<&str>("attention")
+            .ok()
+            .and_then(|json| serde_json::from_str(json).ok()),
     })
 }
 
 /// Writes a frame's identity over one that may be there.
-pub(crate) fn set_frame(buffer: &mut gst::BufferRef, info: &FrameInfo) -> Result<(), glib::BoolError> {
+pub fn set_frame(buffer: &mut gst::BufferRef, info: &FrameInfo) -> Result<(), glib::BoolError> {
     let mut meta = match has_frame(buffer) {
         true => CustomMeta::from_mut_buffer(buffer, FRAME_META)?,
         false => CustomMeta::add(buffer, FRAME_META)?,
@@ -126,7 +132,11 @@ pub(crate) fn set_frame(buffer: &mut gst::BufferRef, info: &FrameInfo) -> Result
     s.set("arrived", info.arrived);
     s.set("instance-id", info.instance_id.as_str());
     s.set("room-id", info.room_id.as_str());
-    match info.attention.as_ref().and_then(|attention| serde_json::to_string(attention).ok()) {
+    match info
+        .attention
+        .as_ref()
+        .and_then(|attention| serde_json::to_string(attention).ok())
+    {
         Some(json) => s.set("attention", json),
         None => s.remove_field("attention"),
     }
@@ -171,7 +181,7 @@ fn add_region(buffer: &mut gst::BufferRef, kind: &str, p: PixelRect, params: gst
 }
 
 /// Adds a worker's result.
-pub(crate) fn add_inference(buffer: &mut gst::BufferRef, inference: &Inference) -> Result<(), glib::BoolError> {
+pub fn add_inference(buffer: &mut gst::BufferRef, inference: &Inference) -> Result<(), glib::BoolError> {
     let mut lost = gst::Structure::new_empty("lost");
     for (cause, frames) in &inference.lost {
         lost.set(cause.as_str(), *frames);
@@ -199,25 +209,19 @@ pub fn inferences(buffer: &gst::BufferRef) -> Vec<Inference> {
                 result: s.get("result").ok()?,
                 sent: s.get("sent").ok()?,
                 answered: s.get("answered").ok()?,
-                lost: lost.iter().filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?))).collect(),
+                lost: lost
+                    .iter()
+                    .filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?)))
+                    .collect(),
             })
         })
         .collect()
 }
 
-/// The plan for a frame that nobody decided about.
-pub(crate) fn full_frame() -> RoiProcessing {
-    RoiProcessing {
-        target_size: TargetSize::S640,
-        crop_applied: false,
-        source: Default::default(),
-        attention_rois: Vec::new(),
-        merged_roi: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use orion_core::wire::{RoiSource, TargetSize};
+
     use super::*;
 
     #[test]
@@ -228,6 +232,13 @@ mod tests {
         let mut buffer = gst::Buffer::with_size(4).unwrap();
         let buffer = buffer.get_mut().unwrap();
         assert_eq!(frame(buffer), None);
+        let full_frame = RoiProcessing {
+            target_size: TargetSize::S640,
+            crop_applied: false,
+            source: RoiSource::FullFrame,
+            attention_rois: Vec::new(),
+            merged_roi: None,
+        };
         let mut info = FrameInfo {
             seq: 7,
             epoch: 2,
@@ -236,7 +247,7 @@ mod tests {
             arrived: 9,
             instance_id: "a".into(),
             room_id: String::new(),
-            attention: Some(full_frame()),
+            attention: Some(full_frame),
         };
         set_frame(buffer, &info).unwrap();
         assert_eq!(frame(buffer), Some(info.clone()));
@@ -251,7 +262,11 @@ mod tests {
             answered: 2,
             lost: BTreeMap::from([("queue_full".to_owned(), 3)]),
         };
-        let motion = Inference { kind: "motion_detection".into(), lost: BTreeMap::new(), ..person.clone() };
+        let motion = Inference {
+            kind: "motion_detection".into(),
+            lost: BTreeMap::new(),
+            ..person.clone()
+        };
         add_inference(buffer, &person).unwrap();
         add_inference(buffer, &motion).unwrap();
         assert_eq!(inferences(buffer), [person, motion]);

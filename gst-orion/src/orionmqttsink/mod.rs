@@ -1,3 +1,60 @@
 // SPDX-License-Identifier: MPL-2.0
-use gst::glib;
-pub(crate) fn register(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> { Ok(()) }
+//! element-orionmqttsink
+//!
+//! Publishes the results on each buffer over MQTT 3.1.1, one JSON message a result ([`orion_core::report::Report`]). A buffer
+//! without any Orion meta is published as its payload is; `{type}` is then `buffer` and `{instance_id}` the element's name. A
+//! numbered frame without a result has nothing to say and counts as forwarded at once.
+//!
+//! The streaming thread never waits for the broker. Messages wait in a buffer of `max-buffered-messages`; when it is full the
+//! oldest frames go, counted as `queue_full`, and the next report on that topic adds them to its `lost_since_last`. The client
+//! reconnects for ever. Order is kept; after a lost connection messages may arrive twice (at QoS 2 as well).
+//!
+//! ## Example
+//! ```text
+//! gst-launch-1.0 videotestsrc num-buffers=5 ! jpegenc ! orionmqttsink uri=mqtt://localhost topic=pictures
+//! ```
+//!
+//! ## Messages on the bus
+//! A **warning** (`resource`, `open-write`) says why there is no connection, the same text once a minute at most; an **info**
+//! follows when it is back. A **warning** (`resource`, `write`) says how many messages were unacknowledged when EOS had waited
+//! for `drain-timeout`. An **error** (`resource`, `settings`) says which property cannot be used, on the way to READY or PAUSED.
+//!
+//! ## `stats`
+//! | field | type | meaning |
+//! |---|---|---|
+//! | `received` | u64 | buffers that came in |
+//! | `forwarded` | u64 | those of which the broker has acknowledged every message (QoS 0: written to the network) |
+//! | `in-flight` | u64 | `received` − `forwarded` − all of `dropped` |
+//! | `dropped` | structure | one u64 a cause; here `queue_full`, `worker_error` (no valid result) and `shutdown` are counted |
+//! | `published`, `acknowledged` | u64 | messages sent, each counted once, and messages that the broker has |
+//! | `buffered` | u64 | messages that wait or are not yet acknowledged |
+//! | `connected` | bool | whether there is a connection |
+//! | `reconnects` | u64 | connections after the first |
+//! | `last-error` | string | why the connection was lost or refused last; empty = never |
+//!
+//! Counting begins anew with each start and stays readable after the stop.
+
+use gst::{glib, prelude::*};
+
+mod address;
+mod cause;
+mod client;
+mod imp;
+mod outbox;
+mod payload;
+mod retry;
+mod settings;
+
+glib::wrapper! {
+    /// The element `orionmqttsink`.
+    pub struct OrionMqttSink(ObjectSubclass<imp::OrionMqttSink>) @extends gst_base::BaseSink, gst::Element, gst::Object;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "orionmqttsink",
+        gst::Rank::NONE,
+        OrionMqttSink::static_type(),
+    )
+}

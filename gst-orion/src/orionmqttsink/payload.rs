@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Topic and payload of the messages of one buffer.
+
+use bytes::Bytes;
+use orion_core::{
+    report::{Report, Stages, ms},
+    topic::{TopicError, TopicTemplate, TopicValues},
+    wire::InferenceResult,
+};
+use thiserror::Error;
+
+use crate::meta::{FrameInfo, Inference};
+
+/// `{type}` of a buffer without Orion metas.
+pub(super) const RAW_TYPE: &str = "buffer";
+
+/// The largest payload, bytes: MQTT's largest packet (268,435,455) without the longest topic, its length and the packet id.
+pub(super) const MAX_PAYLOAD: usize = 268_435_455 - 65_535 - 4;
+
+/// Why nothing can be published.
+#[derive(Debug, Error)]
+pub(super) enum PayloadError {
+    #[error("result of type {kind:?} is not one of the worker protocol: {source}")]
+    Result { kind: String, source: serde_json::Error },
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    #[error("buffer cannot be read: {0}")]
+    Unreadable(String),
+    #[error("payload of {0} bytes, MQTT allows at most {MAX_PAYLOAD}")]
+    TooLong(usize),
+}
+
+/// The present on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// ns since 1970.
+    pub(super) wall: u64,
+    /// ns on the clock of [`Inference::answered`].
+    pub(super) running: u64,
+}
+
+/// A message before it goes out.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub(super) topic: String,
+    pub(super) body: Body,
+    /// 0..2.
+    pub(super) qos: u8,
+    pub(super) retain: bool,
+}
+
+/// What a message says.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// Bytes as they are.
+    Raw(Bytes),
+    /// A report whose latency is known only when it goes out.
+    Report(Box<Timed>),
+}
+
+/// A report and the times that its latency is counted from.
+#[derive(Debug, Clone)]
+pub(super) struct Timed {
+    pub(super) report: Report,
+    captured: u64,
+    answered: u64,
+}
+
+impl Body {
+    /// The payload of a message that goes out now.
+    ///
+    /// # Errors
+    /// When a report cannot be written as JSON.
+    pub(super) fn bytes(&mut self, now: Now) -> Result<Bytes, serde_json::Error> {
+        match self {
+            Self::Raw(bytes) => Ok(bytes.clone()),
+            Self::Report(timed) => {
+                timed.report.latency_ms = ms(since(now.wall, timed.captured));
+                timed.report.stages.publish_ms = ms(since(now.running, timed.answered));
+                serde_json::to_vec(&timed.report).map(Bytes::from)
+            }
+        }
+    }
+}
+
+/// `later` − `earlier`, ns; negative when two clocks disagree.
+fn since(later: u64, earlier: u64) -> i64 {
+    let difference = i128::from(later) - i128::from(earlier);
+    difference.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+/// The message of one result. Without a frame's identity there is nothing to add, and the result goes out as it stands.
+///
+/// # Errors
+/// [`PayloadError`] when the result or its topic is not valid.
+pub(super) fn report(
+    topic: &TopicTemplate,
+    inference: &Inference,
+    frame: Option<&FrameInfo>,
+) -> Result<(String, Body), PayloadError> {
+    let result: InferenceResult = serde_json::from_str(&inference.result).map_err(|source| PayloadError::Result {
+        kind: inference.kind.clone(),
+        source,
+    })?;
+    let topic = topic.render(&TopicValues {
+        instance_id: &result.instance_id,
+        room_id: &result.room_id,
+        kind: &inference.kind,
+    })?;
+    let Some(frame) = frame else {
+        return Ok((topic, Body::Raw(inference.result.clone().into())));
+    };
+    let stages = Stages {
+        queue_ms: ms(since(inference.sent, frame.arrived)),
+        worker_ms: ms(since(inference.answered, inference.sent)),
+        publish_ms: 0.0,
+    };
+    let report = Report {
+        result,
+        clock_source: frame.clock_source,
+        latency_ms: 0.0,
+        stages,
+        lost_since_last: inference.lost.clone(),
+    };
+    let timed = Timed {
+        report,
+        captured: frame.captured,
+        answered: inference.answered,
+    };
+    Ok((topic, Body::Report(Box::new(timed))))
+}
+
+/// The message of a buffer without Orion metas; `name` stands for `{instance_id}`.
+///
+/// # Errors
+/// [`PayloadError`] when topic or payload is longer than MQTT allows.
+pub(super) fn raw(topic: &TopicTemplate, name: &str, payload: &[u8]) -> Result<(String, Body), PayloadError> {
+    if payload.len() > MAX_PAYLOAD {
+        return Err(PayloadError::TooLong(payload.len()));
+    }
+    let topic = topic.render(&TopicValues {
+        instance_id: name,
+        room_id: "",
+        kind: RAW_TYPE,
+    })?;
+    // A copy: a mapped buffer that waits for the broker would starve the pool it came from.
+    Ok((topic, Body::Raw(Bytes::copy_from_slice(payload))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use orion_core::report::ClockSource;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn inference() -> Inference {
+        let result = json!({
+            "type": "person_detection", "instance_id": "ward", "room_id": "7", "timestamp": "t", "frame_seq": 3,
+            "data": {"detections": [], "count": 0, "metadata": {"model_selected": "320"}},
+            "timing": {"total_ms": 1.0}, "suggested_roi": null,
+        });
+        Inference {
+            kind: "person_detection".into(),
+            result: result.to_string(),
+            sent: 2_000_000,
+            answered: 5_000_000,
+            lost: BTreeMap::from([("too_old".to_owned(), 2)]),
+        }
+    }
+
+    fn frame() -> FrameInfo {
+        FrameInfo {
+            seq: 3,
+            epoch: 0,
+            captured: 1_000_000_000,
+            clock_source: ClockSource::Camera,
+            arrived: 1_500_000,
+            instance_id: "ward".into(),
+            room_id: "7".into(),
+            attention: None,
+        }
+    }
+
+    fn template() -> TopicTemplate {
+        TopicTemplate::parse("{instance_id}/{room_id}/{type}").unwrap()
+    }
+
+    #[test]
+    fn a_report_is_dated_when_it_goes_out() {
+        let (topic, mut body) = report(&template(), &inference(), Some(&frame())).unwrap();
+        assert_eq!(topic, "ward/7/person_detection");
+        let mut at =
+            |wall, running| -> Value { serde_json::from_slice(&body.bytes(Now { wall, running }).unwrap()).unwrap() };
+        let json = at(1_004_000_000, 5_250_000);
+        assert_eq!(json["frame_seq"], 3);
+        assert_eq!(json["data"]["metadata"]["model_selected"], "320");
+        assert_eq!(json["clock_source"], "camera");
+        assert_eq!(json["latency_ms"], 4.0);
+        assert_eq!(
+            json["stages"],
+            json!({"queue_ms": 0.5, "worker_ms": 3.0, "publish_ms": 0.25})
+        );
+        assert_eq!(json["lost_since_last"], json!({"too_old": 2}));
+        let later = at(999_000_000, 7_000_000);
+        assert_eq!(later["latency_ms"], -1.0, "the camera's clock may be ahead");
+        assert_eq!(later["stages"]["publish_ms"], 2.0);
+    }
+
+    #[test]
+    fn what_has_no_frame_goes_out_as_it_stands() {
+        let inference = inference();
+        let now = Now { wall: 0, running: 0 };
+        let (_, mut body) = report(&template(), &inference, None).unwrap();
+        assert_eq!(body.bytes(now).unwrap(), inference.result.as_bytes());
+        let (topic, mut body) = raw(&template(), "sink/0", b"abc").unwrap();
+        assert_eq!(topic, "sink_0/_/buffer");
+        assert_eq!(body.bytes(now).unwrap(), b"abc".as_slice());
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        let bad = Inference {
+            result: "{}".into(),
+            ..inference()
+        };
+        let error = report(&template(), &bad, Some(&frame())).unwrap_err().to_string();
+        assert!(
+            error.contains("person_detection") && error.contains("missing field"),
+            "{error}"
+        );
+        let long = TopicTemplate::parse(&"x".repeat(70_000)).unwrap();
+        let error = raw(&long, "a", b"").unwrap_err();
+        assert!(matches!(error, PayloadError::Topic(_)), "{error}");
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Which program is the worker, and with which arguments.
+
+use std::path::{Path, PathBuf};
+
+use gst::{glib, prelude::*};
+
+use super::settings::Settings;
+
+/// Names the worker's script instead of the places where it is looked for.
+const SCRIPT_VARIABLE: &str = "ORION_WORKER";
+const SCRIPT: &str = "run_worker.sh";
+
+/// The worker's program and arguments.
+///
+/// # Errors
+/// A text that names the property and the remedy.
+pub(super) fn command_line(settings: &Settings) -> Result<Vec<String>, String> {
+    let mut argv = program(&settings.worker_command)?;
+    let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
+    option("--detector", nick(settings.detector.to_value()));
+    option("--model-size", nick(settings.model_size.to_value()));
+    option("--confidence", settings.confidence.to_string());
+    option("--iou-threshold", settings.iou_threshold.to_string());
+    option("--labels", settings.labels.clone());
+    option("--threads", settings.intra_op_threads.to_string());
+    option("--execution-provider", settings.execution_provider.clone());
+    for (name, value) in [
+        ("--model-dir", &settings.model_dir),
+        ("--model", &settings.model_file),
+        ("--model-320", &settings.model_file_320),
+    ] {
+        if !value.is_empty() {
+            option(name, value.clone());
+        }
+    }
+    Ok(argv)
+}
+
+fn nick(value: glib::Value) -> String {
+    glib::EnumValue::from_value(&value)
+        .map(|(_, value)| value.nick().to_owned())
+        .unwrap_or_default()
+}
+
+fn program(command: &str) -> Result<Vec<String>, String> {
+    if command.trim().is_empty() {
+        return Ok(vec![shipped_worker(&candidates())?]);
+    }
+    let words = glib::shell_parse_argv(command).map_err(|error| format!("worker-command {command:?}: {error}"))?;
+    words
+        .into_iter()
+        .map(|word| {
+            word.into_string()
+                .map_err(|word| format!("worker-command: {} is no UTF-8", word.display()))
+        })
+        .collect()
+}
+
+/// The places where the shipped worker may be, best first.
+fn candidates() -> Vec<PathBuf> {
+    if let Some(path) = std::env::var_os(SCRIPT_VARIABLE).filter(|path| !path.is_empty()) {
+        return vec![path.into()];
+    }
+    let mut places = Vec::new();
+    // Built from the tree: target/*/libgstorion.so; the daemon: target/*/orion-launch.
+    let plugin = gst::Registry::get()
+        .find_plugin("orion")
+        .and_then(|plugin| plugin.filename());
+    for file in plugin.into_iter().chain(std::env::current_exe()) {
+        let Ok(file) = file.canonicalize() else { continue };
+        places.extend(file.ancestors().skip(1).take(5).map(|dir| dir.join("models")));
+        // Installed: lib/…/gstreamer-1.0/libgstorion.so or bin/orion-launch beside share/orion.
+        places.extend(
+            file.ancestors()
+                .skip(1)
+                .take(5)
+                .map(|dir| dir.join("share/orion/models")),
+        );
+    }
+    places.iter().map(|dir| dir.join(SCRIPT)).collect()
+}
+
+fn shipped_worker(candidates: &[PathBuf]) -> Result<String, String> {
+    candidates.iter().find(|path| path.is_file()).map(|path| path.to_string_lossy().into_owned()).ok_or_else(|| {
+        let places = candidates.iter().map(|path| path.as_path()).filter_map(Path::parent);
+        let places = places.map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
+        format!("the shipped worker {SCRIPT} is in none of {places}; set worker-command, or {SCRIPT_VARIABLE} to its path")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_become_arguments() {
+        gst::init().unwrap();
+        let settings = Settings {
+            worker_command: "sh '/a b/w.sh' -v".into(),
+            model_dir: "/m".into(),
+            labels: "person,dog".into(),
+            ..Settings::default()
+        };
+        let argv = command_line(&settings).unwrap();
+        assert_eq!(argv[..3], ["sh", "/a b/w.sh", "-v"]);
+        let after = |option: &str| {
+            argv.iter()
+                .position(|word| word == option)
+                .map(|at| argv[at + 1].as_str())
+        };
+        assert_eq!(after("--detector"), Some("auto"));
+        assert_eq!(after("--model-size"), Some("n"));
+        assert_eq!(after("--confidence"), Some("0.5"));
+        assert_eq!(after("--labels"), Some("person,dog"));
+        assert_eq!(after("--model-dir"), Some("/m"));
+        assert_eq!(after("--model"), None);
+    }
+
+    #[test]
+    fn an_unclosed_quote_and_a_missing_script_are_named() {
+        let settings = Settings {
+            worker_command: "sh 'x".into(),
+            ..Settings::default()
+        };
+        assert!(
+            command_line(&settings)
+                .unwrap_err()
+                .starts_with("worker-command \"sh 'x\"")
+        );
+        let error = shipped_worker(&[PathBuf::from("/nowhere/run_worker.sh")]).unwrap_err();
+        assert!(
+            error.contains("in none of /nowhere;") && error.contains("ORION_WORKER"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_shipped_worker_is_found_from_the_build_tree() {
+        gst::init().unwrap();
+        let found = shipped_worker(&candidates()).unwrap();
+        assert!(found.ends_with("models/run_worker.sh"), "{found}");
+    }
+}

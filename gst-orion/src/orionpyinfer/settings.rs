@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The properties of `orionpyinfer`: their defaults, their meaning, reading and writing them.
+
+use std::{sync::LazyLock, time::Duration};
+
+use gst::{glib, prelude::*};
+use orion_core::supervisor::Policy;
+
+use super::worker::Limits;
+
+/// How a model's output is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstOrionDetector")]
+pub enum Detector {
+    /// By the shape of the model's output.
+    #[enum_value(name = "By the shape of the model's output", nick = "auto")]
+    Auto,
+    /// `(1, 4 + classes, N)`.
+    #[enum_value(name = "YOLO11, YOLOv8: (1, 4 + classes, N)", nick = "yolo")]
+    Yolo,
+    /// `(1, N, 5 + classes)`, raw grid.
+    #[enum_value(name = "YOLOX: raw grid (1, N, 5 + classes)", nick = "yolox")]
+    Yolox,
+    /// No model: what moves before a still background.
+    #[enum_value(name = "Background subtraction, needs no model", nick = "motion")]
+    Motion,
+}
+
+/// Size of the model family's member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstOrionModelSize")]
+#[allow(missing_docs)]
+pub enum ModelSize {
+    #[enum_value(name = "nano", nick = "n")]
+    N,
+    #[enum_value(name = "small", nick = "s")]
+    S,
+    #[enum_value(name = "medium", nick = "m")]
+    M,
+    #[enum_value(name = "large", nick = "l")]
+    L,
+    #[enum_value(name = "extra large", nick = "x")]
+    X,
+}
+
+/// What happens after a worker's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstOrionRestart")]
+pub enum Restart {
+    /// Start it again.
+    #[enum_value(name = "Start it again, at once and then after 1 to 30 s", nick = "on-failure")]
+    OnFailure,
+    /// Post an error.
+    #[enum_value(name = "Post an element error", nick = "never")]
+    Never,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) worker_command: String,
+    pub(super) model_dir: String,
+    pub(super) model_file: String,
+    pub(super) model_file_320: String,
+    pub(super) model_size: ModelSize,
+    pub(super) detector: Detector,
+    pub(super) confidence: f64,
+    pub(super) iou_threshold: f64,
+    pub(super) labels: String,
+    pub(super) workers: u32,
+    pub(super) execution_provider: String,
+    pub(super) intra_op_threads: u32,
+    pub(super) write_timeout: u64,
+    pub(super) startup_timeout: u64,
+    pub(super) frame_timeout: u64,
+    pub(super) shutdown_timeout: u64,
+    pub(super) max_age: u64,
+    pub(super) restart: Restart,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            worker_command: String::new(),
+            model_dir: String::new(),
+            model_file: String::new(),
+            model_file_320: String::new(),
+            model_size: ModelSize::N,
+            detector: Detector::Auto,
+            confidence: 0.5,
+            iou_threshold: 0.45,
+            labels: "person".into(),
+            workers: 1,
+            execution_provider: "cpu".into(),
+            intra_op_threads: 0,
+            write_timeout: 2 * SECOND,
+            startup_timeout: 30 * SECOND,
+            frame_timeout: 10 * SECOND,
+            shutdown_timeout: 2 * SECOND,
+            max_age: 0,
+            restart: Restart::OnFailure,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            policy: Policy {
+                startup_timeout: Duration::from_nanos(self.startup_timeout),
+                frame_timeout: Duration::from_nanos(self.frame_timeout),
+                restart: self.restart == Restart::OnFailure,
+            },
+            write_timeout: Duration::from_nanos(self.write_timeout),
+            shutdown_timeout: Duration::from_nanos(self.shutdown_timeout),
+        }
+    }
+
+    /// Sets a property; its type has been checked by GObject.
+    pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
+        let text = || value.get::<Option<String>>().ok().flatten().unwrap_or_default();
+        match name {
+            "worker-command" => self.worker_command = text(),
+            "model-dir" => self.model_dir = text(),
+            "model-file" => self.model_file = text(),
+            "model-file-320" => self.model_file_320 = text(),
+            "model-size" => keep(value, &mut self.model_size),
+            "detector" => keep(value, &mut self.detector),
+            "confidence" => keep(value, &mut self.confidence),
+            "iou-threshold" => keep(value, &mut self.iou_threshold),
+            "labels" => self.labels = text(),
+            "workers" => keep(value, &mut self.workers),
+            "execution-provider" => self.execution_provider = text(),
+            "intra-op-threads" => keep(value, &mut self.intra_op_threads),
+            "write-timeout" => keep(value, &mut self.write_timeout),
+            "startup-timeout" => keep(value, &mut self.startup_timeout),
+            "frame-timeout" => keep(value, &mut self.frame_timeout),
+            "shutdown-timeout" => keep(value, &mut self.shutdown_timeout),
+            "max-age" => keep(value, &mut self.max_age),
+            "restart" => keep(value, &mut self.restart),
+            name => unreachable!("property {name} is not installed"),
+        }
+    }
+
+    /// Reads a property.
+    pub(super) fn get(&self, name: &str) -> glib::Value {
+        match name {
+            "worker-command" => self.worker_command.to_value(),
+            "model-dir" => self.model_dir.to_value(),
+            "model-file" => self.model_file.to_value(),
+            "model-file-320" => self.model_file_320.to_value(),
+            "model-size" => self.model_size.to_value(),
+            "detector" => self.detector.to_value(),
+            "confidence" => self.confidence.to_value(),
+            "iou-threshold" => self.iou_threshold.to_value(),
+            "labels" => self.labels.to_value(),
+            "workers" => self.workers.to_value(),
+            "execution-provider" => self.execution_provider.to_value(),
+            "intra-op-threads" => self.intra_op_threads.to_value(),
+            "write-timeout" => self.write_timeout.to_value(),
+            "startup-timeout" => self.startup_timeout.to_value(),
+            "frame-timeout" => self.frame_timeout.to_value(),
+            "shutdown-timeout" => self.shutdown_timeout.to_value(),
+            "max-age" => self.max_age.to_value(),
+            "restart" => self.restart.to_value(),
+            name => unreachable!("property {name} is not installed"),
+        }
+    }
+}
+
+fn keep<T: for<'a> glib::value::FromValue<'a> + 'static>(value: &glib::Value, place: &mut T) {
+    if let Ok(value) = value.get_owned() {
+        *place = value;
+    }
+}
+
+/// All properties but `stats`.
+pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+    let d = Settings::default();
+    let text = |name, nick, blurb, default: &str| {
+        glib::ParamSpecString::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .default_value(default)
+            .mutable_ready()
+            .build()
+    };
+    let fraction = |name, nick, blurb, default| {
+        glib::ParamSpecDouble::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(default)
+            .mutable_ready()
+            .build()
+    };
+    let count = |name, nick, blurb, least, default| {
+        glib::ParamSpecUInt::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .minimum(least)
+            .maximum(256)
+            .default_value(default)
+            .mutable_ready()
+            .build()
+    };
+    let time = |name, nick, blurb, least, default| {
+        glib::ParamSpecUInt64::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .minimum(least)
+            .maximum(3600 * SECOND)
+            .default_value(default)
+            .mutable_ready()
+            .build()
+    };
+    vec![
+        text(
+            "worker-command",
+            "Worker command",
+            "Program and arguments of the worker, quoted as for a shell; empty = the shipped run_worker.sh (default: empty)",
+            &d.worker_command,
+        ),
+        text(
+            "model-dir",
+            "Model directory",
+            "Where model files are looked for by size; empty = the worker's weights directory (default: empty)",
+            &d.model_dir,
+        ),
+        text(
+            "model-file",
+            "Model file",
+            "ONNX file of the large model; empty = found in model-dir by model-size (default: empty)",
+            &d.model_file,
+        ),
+        text(
+            "model-file-320",
+            "Small model file",
+            "ONNX file of the model with 320 pixels of input; empty = found beside the large one, or none (default: empty)",
+            &d.model_file_320,
+        ),
+        glib::ParamSpecEnum::builder_with_default("model-size", d.model_size)
+            .nick("Model size")
+            .blurb("Size of the model to look for in model-dir (default: n)")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("detector", d.detector)
+            .nick("Detector")
+            .blurb("How the model's output is read (default: auto)")
+            .mutable_ready()
+            .build(),
+        fraction(
+            "confidence",
+            "Confidence",
+            "Least confidence of a detection, 0..1 (default: 0.5)",
+            d.confidence,
+        ),
+        fraction(
+            "iou-threshold",
+            "IoU threshold",
+            "Overlap, as intersection over union in 0..1, from which the weaker of two boxes goes (default: 0.45)",
+            d.iou_threshold,
+        ),
+        text(
+            "labels",
+            "Labels",
+            "Comma separated labels to report (default: person)",
+            &d.labels,
+        ),
+        count(
+            "workers",
+            "Workers",
+            "Worker processes side by side; results stay in frame order (default: 1)",
+            1,
+            d.workers,
+        ),
+        text(
+            "execution-provider",
+            "Execution provider",
+            "What runs the model: cpu, cuda, openvino, ... as the worker's ONNX Runtime has it (default: cpu)",
+            &d.execution_provider,
+        ),
+        count(
+            "intra-op-threads",
+            "Threads",
+            "Threads that each worker computes with; 0 = one a core (default: 0)",
+            0,
+            d.intra_op_threads,
+        ),
+        time(
+            "write-timeout",
+            "Write time-out",
+            "Nanoseconds in which a worker has to take a frame, else the frame is dropped (default: 2000000000 = 2 s)",
+            1,
+            d.write_timeout,
+        ),
+        time(
+            "startup-timeout",
+            "Start-up time-out",
+            "Nanoseconds in which a worker has to be ready; also how long a frame waits for one (default: 30000000000 = 30 s)",
+            1,
+            d.startup_timeout,
+        ),
+        time(
+            "frame-timeout",
+            "Frame time-out",
+            "Nanoseconds in which a worker has to answer a frame, else it is restarted (default: 10000000000 = 10 s)",
+            1,
+            d.frame_timeout,
+        ),
+        time(
+            "shutdown-timeout",
+            "Shutdown time-out",
+            "Nanoseconds a worker has to end by itself before SIGTERM, and a second later SIGKILL (default: 2000000000 = 2 s)",
+            0,
+            d.shutdown_timeout,
+        ),
+        time(
+            "max-age",
+            "Maximum age",
+            "Nanoseconds since its arrival at the first Orion element after which a frame is dropped unseen; 0 = off (default: 0)",
+            0,
+            d.max_age,
+        ),
+        glib::ParamSpecEnum::builder_with_default("restart", d.restart)
+            .nick("Restart")
+            .blurb("What happens when a worker that was ready ends (default: on-failure)")
+            .mutable_ready()
+            .build(),
+    ]
+});

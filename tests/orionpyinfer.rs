@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `orionpyinfer` against a real child process that behaves, or misbehaves as each test asks for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    sync::Once,
+    time::{Duration, Instant},
+};
+
+use gst::prelude::*;
+use gst_check::Harness;
+use gst_video::{VideoFormat, VideoInfo, VideoRegionOfInterestMeta};
+use gstorion::meta;
+
+const JPEG_CAPS: &str = "image/jpeg,width=8,height=6,framerate=10/1";
+const SECOND: u64 = 1_000_000_000;
+
+/// The element in a harness, with its messages.
+struct Rig {
+    harness: Harness,
+    bus: gst::Bus,
+    next: u64,
+}
+
+impl Rig {
+    fn new(stub: &str, properties: &[(&str, &str)]) -> Self {
+        init();
+        // The harness starts the element at once, so the properties come first.
+        let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
+        let command = format!("'{}' {stub}", env!("CARGO_BIN_EXE_orion-stub-worker"));
+        element.set_property("worker-command", command);
+        for (name, value) in properties {
+            element.set_property_from_str(name, value);
+        }
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_live(false);
+        harness.set_src_caps_str(JPEG_CAPS);
+        harness.play();
+        Self { harness, bus, next: 0 }
+    }
+
+    fn element(&self) -> gst::Element {
+        self.harness.element().unwrap()
+    }
+
+    fn push(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.push_bytes(&[1, 2, 3])
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let mut buffer = gst::Buffer::from_slice(bytes.to_vec());
+        let pts = gst::ClockTime::from_mseconds(100 * self.next);
+        buffer.get_mut().unwrap().set_pts(pts);
+        self.next += 1;
+        self.harness.push(buffer)
+    }
+
+    /// The result on the next buffer that comes out.
+    fn pull(&mut self) -> serde_json::Value {
+        let buffer = self.harness.pull().expect("a buffer comes out");
+        let inferences = meta::inferences(&buffer);
+        assert_eq!(inferences.len(), 1);
+        serde_json::from_str(&inferences[0].result).unwrap()
+    }
+
+    fn pull_seq(&mut self) -> u64 {
+        self.pull()["frame_seq"].as_u64().unwrap()
+    }
+
+    fn stats(&self) -> gst::Structure {
+        self.element().property("stats")
+    }
+
+    fn count(&self, field: &str) -> u64 {
+        self.stats().get(field).unwrap()
+    }
+
+    fn dropped(&self, cause: &str) -> u64 {
+        self.stats()
+            .get::<gst::Structure>("dropped")
+            .unwrap()
+            .get(cause)
+            .unwrap()
+    }
+
+    fn worker(&self) -> gst::Structure {
+        self.stats().get::<gst::Array>("workers").unwrap()[0].get().unwrap()
+    }
+
+    fn pid(&self) -> u32 {
+        self.worker().get("pid").unwrap()
+    }
+
+    /// The text of the next warning or error.
+    fn complaint(&self, kind: gst::MessageType) -> String {
+        let message = self
+            .bus
+            .timed_pop_filtered(gst::ClockTime::from_seconds(20), &[kind])
+            .expect("a message comes");
+        match message.view() {
+            gst::MessageView::Warning(w) => w.error().to_string(),
+            gst::MessageView::Error(e) => e.error().to_string(),
+            _ => unreachable!(),
+        }
+    }
+
+    fn warning(&self) -> String {
+        self.complaint(gst::MessageType::Warning)
+    }
+
+    fn error(&self) -> String {
+        self.complaint(gst::MessageType::Error)
+    }
+
+    /// Asserts that the book adds up with nothing left inside.
+    fn assert_settled(&self, received: u64, forwarded: u64) {
+        // A frame is booked just after it was pushed, which the other end of the pad may see first.
+        until("the book is settled", || self.count("in-flight") == 0);
+        let dropped: gst::Structure = self.stats().get("dropped").unwrap();
+        let lost: u64 = dropped.iter().map(|(_, n)| n.get::<u64>().unwrap()).sum();
+        assert_eq!(
+            (self.count("received"), self.count("forwarded")),
+            (received, forwarded),
+            "{}",
+            self.stats()
+        );
+        assert_eq!(received, forwarded + lost);
+    }
+}
+
+fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        gst::init().unwrap();
+        gstorion::plugin_register_static().unwrap();
+    });
+}
+
+/// Waits for something that another thread brings about.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not within 20 s");
+        std::thread::yield_now();
+    }
+}
+
+fn alive(pid: u32) -> bool {
+    std::fs::exists(format!("/proc/{pid}")).unwrap()
+}
+
+#[test]
+fn every_frame_leaves_in_order_with_its_result() {
+    let mut rig = Rig::new("", &[]);
+    for _ in 0..5 {
+        rig.push().unwrap();
+    }
+    for seq in 0..5 {
+        let buffer = rig.harness.pull().unwrap();
+        assert_eq!(buffer.pts(), Some(gst::ClockTime::from_mseconds(100 * seq)));
+        let frame = meta::frame(&buffer).unwrap();
+        assert_eq!((frame.seq, frame.instance_id.as_str()), (seq, "orion"));
+        let inference = &meta::inferences(&buffer)[0];
+        assert_eq!(inference.kind, "person_detection");
+        assert!(frame.arrived <= inference.sent && inference.sent <= inference.answered);
+        let result: serde_json::Value = serde_json::from_str(&inference.result).unwrap();
+        assert_eq!(result["frame_seq"], seq);
+        assert_eq!(result["data"]["metadata"]["bytes"], 3);
+        assert_eq!(
+            result["instance_id"], "orion",
+            "what the host knows goes over the worker's echo"
+        );
+        let region = buffer.iter_meta::<VideoRegionOfInterestMeta>().next().unwrap();
+        assert_eq!((region.roi_type(), region.rect()), ("person", (0, 1, 3, 1)));
+        assert_eq!(region.param("detection").unwrap().get::<f64>("confidence"), Ok(0.75));
+        let map = buffer.map_readable().unwrap();
+        assert_eq!(map.as_slice(), [1, 2, 3], "the picture is untouched");
+    }
+    rig.assert_settled(5, 5);
+    assert_eq!((rig.count("results"), rig.count("detections")), (5, 5));
+}
+
+#[test]
+fn raw_rows_reach_the_worker_without_padding() {
+    for (format, name, packed) in [
+        (VideoFormat::Rgb, "rgb", 5 * 3 * 3),
+        (VideoFormat::Bgr, "bgr", 5 * 3 * 3),
+        (VideoFormat::I420, "i420", 15 + 2 * 3 * 2),
+        (VideoFormat::Nv12, "nv12", 15 + 2 * 3 * 2),
+    ] {
+        let mut rig = Rig::new("", &[]);
+        let info = VideoInfo::builder(format, 5, 3).build().unwrap();
+        rig.harness.set_src_caps(info.to_caps().unwrap());
+        rig.push_bytes(&vec![1; info.size()]).unwrap();
+        let metadata = rig.pull()["data"]["metadata"].clone();
+        assert_eq!(metadata["format"], name);
+        assert_eq!(
+            (&metadata["bytes"], &metadata["sum"]),
+            (&packed.into(), &packed.into()),
+            "{name}"
+        );
+        assert_eq!(
+            (&metadata["frame_width"], &metadata["frame_height"]),
+            (&5.into(), &3.into())
+        );
+    }
+}
+
+#[test]
+fn a_buffer_smaller_than_its_caps_is_dropped_with_a_warning() {
+    let mut rig = Rig::new("", &[]);
+    rig.harness.set_src_caps(
+        VideoInfo::builder(VideoFormat::Rgb, 64, 64)
+            .build()
+            .unwrap()
+            .to_caps()
+            .unwrap(),
+    );
+    rig.push_bytes(&[0; 100]).unwrap();
+    assert!(rig.warning().contains("smaller than its caps"));
+    rig.push_bytes(&[0; 64 * 64 * 3]).unwrap();
+    assert_eq!(rig.pull_seq(), 1);
+    assert_eq!(rig.dropped("decode_error"), 1);
+    rig.assert_settled(2, 1);
+}
+
+#[test]
+fn a_worker_error_is_a_warning_and_a_counted_drop() {
+    let mut rig = Rig::new("--at 1=error --at 2=bad-frame --at 3=unreadable", &[]);
+    for _ in 0..5 {
+        rig.push().unwrap();
+    }
+    assert_eq!((rig.pull_seq(), rig.pull_seq()), (0, 4));
+    assert!(rig.warning().contains("frame 1: inference_failed: as asked for"));
+    assert_eq!((rig.dropped("worker_error"), rig.dropped("decode_error")), (2, 1));
+    rig.assert_settled(5, 2);
+}
+
+#[test]
+fn the_next_result_tells_what_was_lost_before_it() {
+    let mut rig = Rig::new("--at 1=error --at 2=bad-frame", &[]);
+    for _ in 0..4 {
+        rig.push().unwrap();
+    }
+    let lost = |rig: &mut Rig| meta::inferences(&rig.harness.pull().unwrap())[0].lost.clone();
+    assert!(lost(&mut rig).is_empty());
+    let told = lost(&mut rig).into_iter().collect::<Vec<_>>();
+    assert_eq!(told, [("decode_error".to_owned(), 1), ("worker_error".to_owned(), 1)]);
+}
+
+#[test]
+fn a_dead_worker_is_replaced_at_once_and_costs_one_frame() {
+    for (action, reason) in [
+        ("die", "exited with code 1: dying at frame 1"),
+        ("half", "in the middle of an answer"),
+        ("garbage", "sent no protocol message"),
+        ("close-stdout", "closed its stdout"),
+    ] {
+        let mut rig = Rig::new(&format!("--at 1={action}"), &[]);
+        rig.push().unwrap();
+        assert_eq!(rig.pull_seq(), 0);
+        let first = rig.pid();
+        rig.push().unwrap();
+        rig.push().unwrap();
+        assert_eq!(rig.pull_seq(), 2, "{action}");
+        let texts = [rig.warning(), rig.warning()].join("; ");
+        assert!(texts.contains(reason), "{action}: {texts}");
+        assert!(texts.contains("started again now"), "{action}: {texts}");
+        assert_ne!(rig.pid(), first);
+        assert!(!alive(first), "{action}: no zombie is left");
+        assert_eq!(
+            (rig.dropped("worker_restart"), rig.worker().get::<u64>("restarts")),
+            (1, Ok(1)),
+            "{action}"
+        );
+        rig.assert_settled(3, 2);
+    }
+}
+
+#[test]
+fn what_a_worker_wrote_before_its_end_is_not_lost() {
+    let mut rig = Rig::new("--at 0=answer-and-die", &[]);
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 0);
+    // Until its end is noticed it could still be given a frame.
+    until("it is replaced", || rig.worker().get("restarts") == Ok(1u64));
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 1);
+    rig.assert_settled(2, 2);
+}
+
+#[test]
+fn a_hung_worker_is_killed_after_its_frame_timeout() {
+    let mut rig = Rig::new("--at 1=hang", &[("frame-timeout", "200000000")]);
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 0);
+    let first = rig.pid();
+    rig.push().unwrap();
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 2);
+    assert!(rig.warning().contains("did not answer within 200ms (frame-timeout)"));
+    assert!(!alive(first));
+    assert_eq!(rig.dropped("worker_restart"), 1);
+    rig.assert_settled(3, 2);
+}
+
+#[test]
+fn a_frame_that_a_worker_does_not_take_in_time_is_dropped() {
+    let timeouts = [("write-timeout", "100000000"), ("frame-timeout", "400000000")];
+    let mut rig = Rig::new("--start deaf", &timeouts);
+    // More than any pipe holds.
+    rig.push_bytes(&vec![0; 8 << 20]).unwrap();
+    assert!(
+        rig.warning()
+            .contains("did not take the frame within 100ms (write-timeout)")
+    );
+    assert_eq!(rig.dropped("worker_error"), 1);
+    assert!(rig.warning().contains("(frame-timeout)"), "then it is restarted");
+    rig.assert_settled(1, 0);
+}
+
+#[test]
+fn answers_that_nobody_waits_for_are_ignored() {
+    let mut rig = Rig::new("--at 1=wrong-seq --at 2=twice", &[]);
+    for _ in 0..4 {
+        rig.push().unwrap();
+    }
+    assert_eq!([(); 4].map(|()| rig.pull_seq()), [0, 1, 2, 3]);
+    rig.assert_settled(4, 4);
+    assert_eq!(rig.worker().get::<u64>("restarts"), Ok(0));
+}
+
+#[test]
+fn a_worker_that_cannot_start_is_an_error_that_names_cause_and_remedy() {
+    for (stub, expected) in [
+        (
+            "--start fail",
+            "worker 0 exited with code 3: no model in /nowhere; put one there",
+        ),
+        ("--start chatter", "sent no protocol message"),
+        ("--start protocol", "protocol: 2 is not spoken here, only 1"),
+        ("--start silent", "was not ready within 300ms (startup-timeout)"),
+    ] {
+        let mut rig = Rig::new(stub, &[("startup-timeout", "300000000")]);
+        let error = rig.error();
+        assert!(error.contains(expected), "{stub}: {error}");
+        assert_eq!(rig.push(), Err(gst::FlowError::Error));
+        assert_eq!(rig.worker().get::<&str>("state"), Ok("failed"));
+    }
+    let rig = Rig::new("", &[("worker-command", "/no/such/worker")]);
+    assert!(rig.error().contains("No such file or directory"));
+}
+
+#[test]
+fn restart_never_makes_a_dead_worker_an_error() {
+    let mut rig = Rig::new("--at 0=die", &[("restart", "never")]);
+    rig.push().unwrap();
+    assert!(rig.error().contains("dying at frame 0"));
+    assert_eq!(rig.push(), Err(gst::FlowError::Error));
+    rig.assert_settled(1, 0);
+}
+
+#[test]
+fn several_workers_keep_the_order_of_frames() {
+    let mut rig = Rig::new("--at 0=slow --at 3=slow --at 5=die", &[("workers", "3")]);
+    for _ in 0..9 {
+        rig.push().unwrap();
+    }
+    assert_eq!([(); 8].map(|()| rig.pull_seq()), [0, 1, 2, 3, 4, 6, 7, 8]);
+    rig.assert_settled(9, 8);
+}
+
+#[test]
+fn restart_on_request_loses_no_frame() {
+    let mut rig = Rig::new("--delay-ms 50", &[]);
+    rig.push().unwrap();
+    let first = rig.pid();
+    rig.element().emit_by_name::<()>("restart-worker", &[]);
+    rig.push().unwrap();
+    assert_eq!((rig.pull_seq(), rig.pull_seq()), (0, 1));
+    assert_ne!(rig.pid(), first);
+    assert_eq!(rig.dropped("worker_restart"), 0);
+    rig.assert_settled(2, 2);
+}
+
+#[test]
+fn on_a_live_stream_the_next_frame_is_not_taken_before_a_worker_is_free() {
+    let mut rig = Rig::new("--at 0=slow", &[]);
+    rig.harness.set_live(true);
+    rig.push().unwrap();
+    // A leaky queue would have kept the newest frame until now.
+    assert_eq!(rig.count("results"), 1);
+    assert_eq!(rig.pull_seq(), 0);
+}
+
+#[test]
+fn frames_lost_in_a_queue_are_seen_as_gaps() {
+    init();
+    let mut numbering = Harness::new("orionroi");
+    numbering.set_src_caps_str(JPEG_CAPS);
+    numbering.play();
+    let mut rig = Rig::new("", &[]);
+    for n in 0..6 {
+        numbering.push(gst::Buffer::from_slice([n])).unwrap();
+        let buffer = numbering.pull().unwrap();
+        if n == 0 || n == 4 || n == 5 {
+            rig.harness.push(buffer).unwrap();
+        }
+    }
+    let lost = |rig: &mut Rig| {
+        meta::inferences(&rig.harness.pull().unwrap())[0]
+            .lost
+            .get("queue_full")
+            .copied()
+    };
+    assert_eq!([lost(&mut rig), lost(&mut rig), lost(&mut rig)], [None, Some(3), None]);
+    assert_eq!(rig.dropped("queue_full"), 3);
+    rig.assert_settled(6, 3);
+}
+
+#[test]
+fn old_frames_are_dropped_unseen() {
+    let mut rig = Rig::new("--at 0=slow", &[("max-age", "50000000")]);
+    rig.push().unwrap();
+    // Waits for the worker longer than it may.
+    rig.push().unwrap();
+    rig.push().unwrap();
+    assert_eq!((rig.pull_seq(), rig.pull_seq()), (0, 2));
+    assert_eq!(rig.dropped("too_old"), 1);
+    rig.assert_settled(3, 2);
+}
+
+#[test]
+fn eos_comes_after_the_last_result() {
+    let mut rig = Rig::new("--at 1=slow", &[]);
+    rig.push().unwrap();
+    rig.push().unwrap();
+    assert!(rig.harness.push_event(gst::event::Eos::new()));
+    assert_eq!((rig.pull_seq(), rig.pull_seq()), (0, 1));
+    until("EOS comes out", || {
+        std::iter::from_fn(|| rig.harness.try_pull_event()).any(|event| event.type_() == gst::EventType::Eos)
+    });
+    rig.assert_settled(2, 2);
+}
+
+#[test]
+fn a_flush_frees_whoever_waits_and_the_book_still_adds_up() {
+    let mut rig = Rig::new("--at 0=hang", &[("frame-timeout", "1000000000")]);
+    rig.push().unwrap();
+    let pad = rig.element().static_pad("sink").unwrap();
+    let (told, waiting) = std::sync::mpsc::channel();
+    let flush = std::thread::spawn(move || {
+        waiting.recv().unwrap();
+        // The frame is counted before it waits for the worker.
+        let element = pad.parent_element().unwrap();
+        until("the second frame waits", || {
+            element.property::<gst::Structure>("stats").get("received") == Ok(2u64)
+        });
+        pad.send_event(gst::event::FlushStart::new())
+    });
+    told.send(()).unwrap();
+    assert_eq!(rig.push(), Err(gst::FlowError::Flushing));
+    assert!(flush.join().unwrap());
+    rig.assert_settled(2, 0);
+    assert_eq!(rig.dropped("flush"), 2);
+    assert!(rig.harness.push_event(gst::event::FlushStop::new(true)));
+    assert!(
+        rig.harness
+            .push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()))
+    );
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 2, "the element works on after its worker was replaced");
+    rig.assert_settled(3, 1);
+}
+
+#[test]
+fn stopping_is_bounded_and_leaves_no_process() {
+    for stub in ["", "--at 0=hang", "--start stubborn", "--start silent"] {
+        let mut rig = Rig::new(stub, &[("shutdown-timeout", "100000000")]);
+        if stub != "--start silent" {
+            rig.push().unwrap();
+        }
+        until("the process runs", || rig.pid() != 0);
+        let pid = rig.pid();
+        let element = rig.element();
+        let start = Instant::now();
+        element.set_state(gst::State::Null).unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{stub}: {:?}",
+            start.elapsed()
+        );
+        assert!(!alive(pid), "{stub}: no process and no zombie is left");
+        assert_eq!(rig.worker().get::<&str>("state"), Ok("stopped"));
+        let received = rig.count("received");
+        until("the book is settled", || rig.count("in-flight") == 0);
+        assert_eq!(received, rig.count("forwarded") + rig.dropped("shutdown"));
+    }
+}
+
+#[test]
+fn it_can_be_started_again_after_a_stop() {
+    let mut rig = Rig::new("", &[]);
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 0);
+    for _ in 0..3 {
+        rig.element().set_state(gst::State::Null).unwrap();
+        rig.harness.play();
+        rig.harness.set_src_caps_str(JPEG_CAPS);
+        rig.push().unwrap();
+        assert_eq!(rig.pull_seq(), 0, "numbers begin anew");
+        rig.assert_settled(1, 1);
+    }
+}
+
+#[test]
+fn the_host_gets_no_signal_handler() {
+    let mut rig = Rig::new("--at 0=die", &[]);
+    rig.push().unwrap();
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 1);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+    assert_eq!(caught & (1 << (nix::libc::SIGCHLD - 1)), 0, "SIGCHLD is left alone");
+}
+
+#[test]
+fn frames_before_caps_are_refused() {
+    let mut rig = Rig::new("", &[]);
+    let bare = gst::ElementFactory::make("orionpyinfer")
+        .property(
+            "worker-command",
+            format!("'{}'", env!("CARGO_BIN_EXE_orion-stub-worker")),
+        )
+        .build()
+        .unwrap();
+    bare.set_state(gst::State::Playing).unwrap();
+    let pad = bare.static_pad("sink").unwrap();
+    assert!(pad.send_event(gst::event::StreamStart::new("test")));
+    assert!(pad.send_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
+    assert_eq!(
+        pad.chain(gst::Buffer::from_slice([0])),
+        Err(gst::FlowError::NotNegotiated)
+    );
+    bare.set_state(gst::State::Null).unwrap();
+    // And the properties say what they are.
+    assert_eq!(rig.element().property::<u64>("startup-timeout"), 30 * SECOND);
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 0);
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A worker of protocol version 1 for tests: answers every frame at once, and misbehaves on request.
+//!
+//! `orion-stub-worker [--delay-ms N] [--start ACTION] [--at SEQ=ACTION]...`; other arguments are ignored.
+//!
+//! Actions at a frame: `error` (code inference_failed), `bad-frame`, `die` (exit 1), `answer-and-die`, `hang`, `garbage`
+//! (bytes that are no message), `unreadable` (a message that is no result), `half` (half a message, then exit),
+//! `close-stdout`, `wrong-seq` (an answer for another frame, then the right one), `twice`, `slow` (200 ms).
+//! Actions at the start: `silent` (never ready), `fail` (an error line and exit 3), `chatter` (text on stdout),
+//! `protocol` (version 2), `deaf` (ready, then never reads), `stubborn` (ready, ignores the end of stdin and SIGTERM).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use std::{
+    collections::HashMap,
+    io::{self, Read, Write},
+    process::exit,
+    thread,
+    time::Duration,
+};
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+use orion_core::{
+    framing::{self, Deframer},
+    wire::{FrameMessage, HostMessage},
+};
+use serde_json::{Value, json};
+
+fn send(message: &Value) {
+    let body = rmp_serde::to_vec_named(message).unwrap();
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&framing::prefix(body.len()).unwrap()).unwrap();
+    stdout.write_all(&body).unwrap();
+    stdout.flush().unwrap();
+}
+
+fn result(frame: &FrameMessage<'_>, seq: u64) -> Value {
+    let sum: u64 = frame.frame_data.iter().map(|byte| u64::from(*byte)).sum();
+    json!({
+        "type": "person_detection", "instance_id": "stub", "room_id": "stub", "timestamp": "stub", "frame_seq": seq,
+        "data": {
+            "detections": [{"bbox": {"x": 0.5, "y": 1.0, "width": 2.0, "height": 1.0}, "confidence": 0.75, "label": "person", "label_id": 0}],
+            "count": 1,
+            "metadata": {
+                "bytes": frame.frame_data.len(), "sum": sum, "format": frame.format, "pid": std::process::id(),
+                "frame_width": frame.width, "frame_height": frame.height, "roi_processing": frame.meta.roi_processing,
+            },
+        },
+        "timing": {"total_ms": 0.1}, "suggested_roi": null,
+    })
+}
+
+fn forever() -> ! {
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn start(action: &str) {
+    let protocol = if action == "protocol" { 2 } else { 1 };
+    match action {
+        "silent" => forever(),
+        "fail" => {
+            eprintln!("[INFO] about to fail");
+            eprintln!("[ERROR] no model in /nowhere; put one there");
+            exit(3);
+        }
+        "chatter" => println!("Loading the model, please wait"),
+        "stubborn" => {
+            // SAFETY: ignoring a signal runs no code of ours.
+            unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) }.unwrap();
+        }
+        _ => {}
+    }
+    send(&json!({"type": "ready", "protocol": protocol, "worker": "stub", "version": "0", "pid": std::process::id()}));
+    if action == "deaf" {
+        forever();
+    }
+}
+
+fn answer(frame: &FrameMessage<'_>, action: Option<&str>) {
+    let seq = frame.meta.seq;
+    let fault = |code: &str| json!({"type": "error", "frame_seq": seq, "code": code, "message": "as asked for"});
+    match action {
+        Some("error") => send(&fault("inference_failed")),
+        Some("bad-frame") => send(&fault("bad_frame")),
+        Some("die") => {
+            eprintln!("[ERROR] dying at frame {seq}");
+            exit(1);
+        }
+        Some("answer-and-die") => {
+            send(&result(frame, seq));
+            exit(0);
+        }
+        Some("hang") => forever(),
+        Some("garbage") => {
+            io::stdout().write_all(b"Traceback (most recent call last)").unwrap();
+            io::stdout().flush().unwrap();
+        }
+        Some("unreadable") => send(&json!({"type": "person_detection", "frame_seq": seq})),
+        Some("half") => {
+            io::stdout().write_all(&[0, 0, 1, 0, 0x81]).unwrap();
+            io::stdout().flush().unwrap();
+            exit(0);
+        }
+        Some("close-stdout") => {
+            nix::unistd::close(1).unwrap();
+            forever();
+        }
+        Some("wrong-seq") => {
+            send(&result(frame, seq + 1000));
+            send(&result(frame, seq));
+        }
+        Some("twice") => {
+            send(&result(frame, seq));
+            send(&result(frame, seq));
+        }
+        Some("slow") => {
+            thread::sleep(Duration::from_millis(200));
+            send(&result(frame, seq));
+        }
+        Some(other) => panic!("no such action: {other}"),
+        None => send(&result(frame, seq)),
+    }
+}
+
+fn main() {
+    let mut actions: HashMap<u64, String> = HashMap::new();
+    let (mut delay, mut stubborn, mut begin) = (0, false, String::new());
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--delay-ms" => delay = args.next().unwrap().parse().unwrap(),
+            "--start" => begin = args.next().unwrap(),
+            "--at" => {
+                let at = args.next().unwrap();
+                let (seq, action) = at.split_once('=').unwrap();
+                actions.insert(seq.parse().unwrap(), action.to_owned());
+            }
+            _ => {}
+        }
+    }
+    stubborn |= begin == "stubborn";
+    start(&begin);
+    let mut deframer = Deframer::default();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = io::stdin().read(&mut buffer).unwrap();
+        if n == 0 {
+            deframer.finish().unwrap();
+            if stubborn {
+                forever();
+            }
+            return;
+        }
+        deframer.push(&buffer[..n]);
+        while let Some(body) = deframer.next_message().unwrap() {
+            let HostMessage::Frame(frame) = HostMessage::decode(body).unwrap() else {
+                panic!("only frames are expected");
+            };
+            if delay > 0 {
+                thread::sleep(Duration::from_millis(delay));
+            }
+            answer(&frame, actions.get(&frame.meta.seq).map(String::as_str));
+        }
+    }
+}
