@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MPL-2.0
+# The only task runner. Bare `make` lists the tasks.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup packages python python-dev build models demo test lint test-rust test-python check-core install clean
+
+PREFIX ?= /usr/local
+PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
+VENV = models/.venv
+PYTHON = $(VENV)/bin/python
+
+# What the demo looks at: rtsp://..., a clip, or nothing for a moving test picture.
+SOURCE ?=
+# Where models are; empty = models/weights.
+MODEL_DIR ?=
+# How long; empty = until Ctrl-C.
+DEMO_SECONDS ?=
+
+help: ## list the tasks
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+packages:
+	@sh tools/install_packages.sh
+	@sh tools/check_rust.sh
+
+python: packages
+	@sh models/setup_env.sh
+
+python-dev: packages
+	@sh models/setup_env.sh --dev
+
+setup: packages python ## install what building and running need (Debian packages, Python environment)
+
+build: packages ## build the plugin (target/plugins), the daemon and the test camera
+	@cargo build --release --workspace --quiet
+	@mkdir -p target/plugins
+	@ln -sf ../release/libgstorion.so target/plugins/libgstorion.so
+
+models: packages ## download the default person model into models/weights (MODELS="..." for others)
+	@sh models/download_models.sh $(MODELS)
+
+demo: setup build ## watch a camera: SOURCE=rtsp://...|clip.mp4 MODEL_DIR=... DEMO_SECONDS=20
+	@test -n "$(MODEL_DIR)" || sh models/download_models.sh --if-missing --timeout 15 yolox-nano \
+		|| echo "no person model could be fetched within 15 s (see above)"
+	@target/release/orion-launch demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL_DIR),--model-dir '$(MODEL_DIR)') \
+		$(if $(DEMO_SECONDS),--seconds '$(DEMO_SECONDS)')
+
+test: lint test-rust test-python ## run every check and every test
+
+lint: python-dev check-core
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(VENV)/bin/ruff check models tests
+	$(VENV)/bin/ruff format --check models tests
+	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline --log-level error check bans licenses sources; \
+		else echo "cargo-deny is not installed; licences and sources of the dependencies are not checked here"; fi
+
+# The direction of the dependencies: the logic knows neither GStreamer nor an async runtime.
+check-core: packages
+	@if cargo tree --locked -p orion-core -e normal --prefix none | grep -E '^(gstreamer|glib|tokio)'; then \
+		echo "orion-core must not depend on these"; exit 1; fi
+
+test-rust: python
+	cargo build --workspace --locked --quiet
+	cargo test --workspace --locked --quiet
+
+test-python: python-dev
+	cargo build --workspace --locked --quiet
+	$(PYTHON) -m pytest -q tests
+
+install: build ## install plugin, daemon, worker and pipelines under PREFIX (DESTDIR is respected)
+	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so
+	install -D -m 755 target/release/orion-launch $(DESTDIR)$(PREFIX)/bin/orion-launch
+	install -D -m 755 target/release/orion-camera $(DESTDIR)$(PREFIX)/bin/orion-camera
+	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
+	install -m 644 models/*.lock models/pyproject.toml $(DESTDIR)$(PREFIX)/share/orion/models
+	install -m 644 models/orion_worker/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker
+	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf $(VENV)

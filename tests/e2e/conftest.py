@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What the end-to-end tests share: the built programs, a broker, a camera, and data kept elsewhere."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mqtt import Broker, Listener
+from running import Program
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT = Path(os.environ.get("ORION_BUILT") or ROOT / "target" / "debug")
+
+
+@pytest.fixture(scope="session")
+def plugin_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which GStreamer finds the plugin that was just built."""
+    plugin = BUILT / "libgstorion.so"
+    assert plugin.is_file(), f"{plugin} is missing; run cargo build"
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / plugin.name).symlink_to(plugin)
+    return {
+        "GST_PLUGIN_PATH": str(folder),
+        "GST_REGISTRY": str(folder / "registry.bin"),
+        "GST_DEBUG_NO_COLOR": "1",
+    }
+
+
+@pytest.fixture
+def run(plugin_env: dict[str, str]) -> Iterator[Callable[..., Program]]:
+    """Starts programs; none outlives its test."""
+    started: list[Program] = []
+
+    def start(*argv: object, shell: str | None = None, **env: str) -> Program:
+        program = Program([str(word) for word in argv], {**plugin_env, **env}, shell)
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        program.kill()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    assert shutil.which("mosquitto") or Path("/usr/sbin/mosquitto").exists(), (
+        "mosquitto is missing; run make setup"
+    )
+    broker = Broker(tmp_path)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Iterator[Listener]:
+    listener = Listener(broker.port)
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def camera(run: Callable[..., Program]) -> Callable[..., str]:
+    """Starts a loopback RTSP camera and gives its address."""
+
+    def start(*arguments: object) -> str:
+        program = run(BUILT / "orion-camera", *arguments)
+        return program.wait_for_line(r"^rtsp://\S+$").group()
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Models, clips and photos that are not in the repository; their owners' licences stay with them."""
+    found = Path(os.environ.get("ORION_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not (found / "models").is_dir():
+        pytest.skip(f"test data not found in {found}; set ORION_TEST_DATA")
+    return found
