@@ -1,1 +1,78 @@
-fn main() {}
+// SPDX-License-Identifier: MPL-2.0
+//! A loopback RTSP camera: a clip in a loop, or a moving test picture.
+
+mod clip;
+mod picture;
+mod server;
+mod stop;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::{
+    clip::Clip,
+    picture::{Codec, Picture},
+    server::{Content, Server},
+    stop::Signals,
+};
+
+/// Serves one RTSP stream and prints its address on standard output once it listens.
+///
+/// It serves until SIGINT or SIGTERM, or until its standard input ends where that is a pipe.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// An H.264 or H.265 clip to serve in a loop, as it is; without it a moving test picture is served
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["codec", "width", "height", "fps"])]
+    clip: Option<PathBuf>,
+    /// How the test picture is encoded
+    #[arg(long, value_enum, default_value_t = Codec::H264)]
+    codec: Codec,
+    /// Width of the test picture, pixels, even
+    #[arg(long, default_value_t = 640, value_parser = clap::value_parser!(u32).range(64..=4096))]
+    width: u32,
+    /// Height of the test picture, pixels, even
+    #[arg(long, default_value_t = 480, value_parser = clap::value_parser!(u32).range(64..=4096))]
+    height: u32,
+    /// Frames a second of the test picture
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=60))]
+    fps: u32,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    address: std::net::IpAddr,
+    /// The port to listen on; 0 = any free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let signals = Signals::hold()?;
+    gst::init().context("GStreamer does not start")?;
+    let content = match arguments.clip {
+        Some(path) => Content::Clip(Clip::open(&path)?),
+        None => Content::Picture(Picture::new(
+            arguments.codec,
+            arguments.width,
+            arguments.height,
+            arguments.fps,
+        )?),
+    };
+    let server = Server::start(content, arguments.address, arguments.port)?;
+    signals.quit(server.main_loop())?;
+    writeln!(std::io::stdout(), "{}", server.url()).context("cannot print the address on standard output")?;
+    server.serve();
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; then nobody is there to be told.
+            let _ = writeln!(std::io::stderr(), "orion-camera: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

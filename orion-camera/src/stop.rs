@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MPL-2.0
+//! When to stop: signals, and the end of standard input.
+
+use std::io::Read;
+
+use anyhow::Context;
+use gst::glib;
+use nix::sys::{
+    signal::{SigSet, Signal},
+    stat::{SFlag, fstat},
+};
+
+/// SIGINT and SIGTERM, kept from ending the process on the spot.
+pub(crate) struct Signals(SigSet);
+
+impl Signals {
+    /// Holds the signals back; to be called before any other thread starts, because threads inherit this.
+    pub(crate) fn hold() -> anyhow::Result<Self> {
+        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+        signals.thread_block().context("cannot hold back SIGINT and SIGTERM")?;
+        Ok(Self(signals))
+    }
+
+    /// Quits `main_loop` on the first signal, or when standard input ends. The threads for it end with the process.
+    pub(crate) fn quit(self, main_loop: &glib::MainLoop) -> anyhow::Result<()> {
+        let quit = main_loop.clone();
+        thread("signals", move || {
+            // An error is a signal set that the kernel does not know: then there is nothing to wait for.
+            let _ = self.0.wait();
+            quit_soon(quit);
+        })?;
+        // Only a pipe's end says that the parent is gone: a shell gives background jobs /dev/null, which ends at once.
+        let kind = fstat(std::io::stdin()).map(|stat| stat.st_mode & SFlag::S_IFMT.bits());
+        if kind.is_ok_and(|kind| kind == SFlag::S_IFIFO.bits() || kind == SFlag::S_IFSOCK.bits()) {
+            let quit = main_loop.clone();
+            thread("stdin", move || {
+                let mut bytes = [0; 256];
+                while matches!(std::io::stdin().read(&mut bytes), Ok(read) if read > 0) {}
+                quit_soon(quit);
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// From within the loop: a loop that is told to quit before it runs would run for ever.
+fn quit_soon(main_loop: glib::MainLoop) {
+    glib::idle_add_once(move || main_loop.quit());
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map(drop).with_context(|| format!("cannot start thread {name}"))
+}
