@@ -1,1 +1,68 @@
-fn main() {}
+// SPDX-License-Identifier: MPL-2.0
+//! The daemon that runs Orion's elements on a camera.
+
+mod broker;
+mod cli;
+mod config;
+mod daemon;
+mod demo;
+mod health;
+mod http;
+mod launch;
+mod logging;
+mod pipeline;
+mod run;
+mod source;
+mod status;
+
+use std::{io::Write, path::Path, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{
+    cli::{Arguments, Command},
+    config::{Config, Sources},
+    logging::LogFormat,
+};
+
+/// The configuration or the command line is wrong.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => with(arguments.config.as_deref(), |config| {
+            run::run(config, arguments.log_format)
+        }),
+        Some(Command::Check(file)) => with(file.config.as_deref(), |_| print("the configuration is good")),
+        Some(Command::PrintConfig(file)) => with(file.config.as_deref(), |config| match config.to_yaml() {
+            Ok(yaml) => print(yaml.trim_end()),
+            Err(error) => fail(&error.to_string(), 1),
+        }),
+        Some(Command::PrintPipeline(file)) => with(file.config.as_deref(), |config| print(&launch::printable(config))),
+        Some(Command::Demo(demo)) => {
+            logging::init(LogFormat::Text, "warn");
+            demo::run(&demo)
+        }
+    }
+}
+
+fn with(file: Option<&Path>, act: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
+    match Sources::read(file).and_then(|sources| sources.load()) {
+        Ok(config) => act(&config),
+        Err(error) => fail(&error.to_string(), USAGE),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("cannot print: {error}"), 1),
+    }
+}
+
+fn fail(text: &str, code: u8) -> ExitCode {
+    // With standard error closed nobody is there to be told.
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Whether the daemon does its work: a rule over the state.
+
+use serde::Serialize;
+
+use crate::status::Snapshot;
+
+/// A live stream without frames for longer is lost (DESIGN.md §7), s.
+pub(crate) const STREAM_LOST_S: f64 = 2.0;
+
+/// How well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Health {
+    /// All is as it should be.
+    Healthy,
+    /// Persons are still seen, but something is amiss.
+    Degraded,
+    /// A person would not be seen.
+    Unhealthy,
+}
+
+/// The rule's outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) status: Health,
+    pub(crate) reasons: Vec<String>,
+}
+
+/// Unhealthy without frames or without any worker that takes them; degraded while some workers are away, or while results
+/// wait for the broker. Dropped frames are no illness: a camera gives more than is wanted.
+pub(crate) fn judge(state: &Snapshot) -> Verdict {
+    let mut verdict = Verdict {
+        status: Health::Healthy,
+        reasons: Vec::new(),
+    };
+    let mut find = |status: Health, reason: String| {
+        verdict.status = verdict.status.max(status);
+        verdict.reasons.push(reason);
+    };
+    match state.stream.last_frame_age_s {
+        None => find(Health::Unhealthy, "no frame has come yet".into()),
+        Some(age) if state.stream.live && age > STREAM_LOST_S => {
+            find(Health::Unhealthy, format!("no frame for {age:.1} s"));
+        }
+        Some(_) => {}
+    }
+    for worker in &state.workers {
+        let away: Vec<_> = worker.processes.iter().filter(|process| !process.is_ready()).collect();
+        for process in &away {
+            let status = if away.len() == worker.processes.len() {
+                Health::Unhealthy
+            } else {
+                Health::Degraded
+            };
+            let error = if process.last_error.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", process.last_error)
+            };
+            find(
+                status,
+                format!("{} worker {} is {}{error}", worker.name, process.index, process.state),
+            );
+        }
+        if worker.processes.is_empty() {
+            find(Health::Unhealthy, format!("{} has no worker", worker.name));
+        }
+    }
+    if !state.broker.connected {
+        let error = match state.broker.last_error.as_str() {
+            "" => String::new(),
+            error => format!(": {error}"),
+        };
+        find(
+            Health::Degraded,
+            format!("no connection to the broker {}{error}", state.broker.uri),
+        );
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Broker, Process, Stream, Worker};
+
+    fn state(age: Option<f64>, live: bool, workers: &[&str], connected: bool) -> Snapshot {
+        let process = |(index, state): (usize, &&str)| Process {
+            index: index as u32,
+            state: (*state).into(),
+            ..Process::default()
+        };
+        Snapshot {
+            instance_id: "a".into(),
+            uptime_s: 1.0,
+            stream: Stream {
+                live,
+                frames: 1,
+                last_frame_age_s: age,
+            },
+            broker: Broker {
+                uri: "mqtt://b".into(),
+                connected,
+                ..Broker::default()
+            },
+            workers: vec![Worker {
+                name: "infer".into(),
+                drop_rate: 0.99,
+                processes: workers.iter().enumerate().map(process).collect(),
+                ..Worker::default()
+            }],
+            ledger: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn health_follows_from_stream_workers_and_broker() {
+        use Health::{Degraded, Healthy, Unhealthy};
+        for (age, live, workers, connected, status, reason) in [
+            (Some(0.1), true, &["ready", "busy"][..], true, Healthy, ""),
+            (Some(9.0), false, &["busy"], true, Healthy, ""),
+            (Some(2.5), true, &["ready"], true, Unhealthy, "no frame for 2.5 s"),
+            (None, false, &["ready"], true, Unhealthy, "no frame has come yet"),
+            (
+                Some(0.1),
+                true,
+                &["ready", "backing-off"],
+                true,
+                Degraded,
+                "infer worker 1 is backing-off",
+            ),
+            (
+                Some(0.1),
+                true,
+                &["starting"],
+                true,
+                Unhealthy,
+                "infer worker 0 is starting",
+            ),
+            (
+                Some(0.1),
+                true,
+                &["failed", "stopped"],
+                true,
+                Unhealthy,
+                "infer worker 1 is stopped",
+            ),
+            (Some(0.1), true, &[], true, Unhealthy, "infer has no worker"),
+            (
+                Some(0.1),
+                true,
+                &["ready"],
+                false,
+                Degraded,
+                "no connection to the broker mqtt://b",
+            ),
+            (
+                Some(3.0),
+                true,
+                &["ready"],
+                false,
+                Unhealthy,
+                "no connection to the broker",
+            ),
+        ] {
+            let verdict = judge(&state(age, live, workers, connected));
+            assert_eq!(verdict.status, status, "{age:?} {live} {workers:?} {connected}");
+            assert_eq!(verdict.reasons.is_empty(), reason.is_empty());
+            assert!(verdict.reasons.join("; ").contains(reason), "{:?}", verdict.reasons);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `orion-launch --config FILE`: the daemon from its start to its clean end.
+
+use std::{process::ExitCode, time::Instant};
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    config::Config,
+    daemon::{Daemon, DaemonError},
+    logging::{self, LogFormat},
+};
+
+/// SIGINT and SIGTERM.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on they no longer end the process by themselves.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Runs `work` on a runtime of this thread alone: children that are to die with the daemon are tied to their thread.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no async runtime")?;
+    let done = runtime.block_on(work);
+    // A thread that hangs in an element must not keep the process.
+    runtime.shutdown_background();
+    Ok(done)
+}
+
+/// Makes GStreamer and our elements known.
+pub(crate) fn init_gstreamer() -> anyhow::Result<()> {
+    gst::init().context("GStreamer does not start")?;
+    logging::bridge();
+    gstorion::plugin_register_static().context("the elements cannot be registered")
+}
+
+/// Runs the daemon with this configuration.
+pub(crate) fn run(config: &Config, format: LogFormat) -> ExitCode {
+    logging::init(format, "info");
+    let ended = init_gstreamer().and_then(|()| block_on(serve(config))?);
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{}", told(&error));
+            ExitCode::from(error.downcast_ref().map_or(1, DaemonError::exit_code))
+        }
+    }
+}
+
+/// An error with its causes, each once: many repeat their cause in their own words.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|text, cause| {
+            if text.contains(&cause) {
+                text
+            } else {
+                format!("{text}: {cause}")
+            }
+        })
+        .unwrap_or_default()
+}
+
+async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen().context("signals cannot be caught")?;
+    let started = Instant::now();
+    let mut daemon = tokio::select! {
+        daemon = Daemon::start(config) => daemon?,
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    let http = daemon
+        .http_address()
+        .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/readiness"));
+    tracing::info!(
+        "{} is running; results go to {}, state: {http}",
+        config.instance_id,
+        daemon.broker_uri()
+    );
+    let code = match daemon.run(signals.next()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(error.exit_code())
+        }
+    };
+    let books = daemon.stop(signals.next()).await;
+    for book in &books {
+        tracing::info!("{}", book.line());
+    }
+    tracing::info!("stopped after {:.1} s", started.elapsed().as_secs_f64());
+    Ok(code)
+}

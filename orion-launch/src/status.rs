@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The true state of everything, read from the elements' `stats`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use gst::prelude::*;
+use orion_core::{ledger::Ledger, report::Report, timestamp};
+use serde::Serialize;
+
+use crate::{config::SourceKind, pipeline::Inlet, source};
+
+/// Causes that say that there was more to do than could be done.
+const OVERLOAD: [&str; 2] = ["queue_full", "too_old"];
+
+/// Everything, at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Snapshot {
+    pub(crate) instance_id: String,
+    pub(crate) uptime_s: f64,
+    pub(crate) stream: Stream,
+    pub(crate) broker: Broker,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) ledger: Vec<Book>,
+}
+
+/// The camera.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Stream {
+    pub(crate) live: bool,
+    pub(crate) frames: u64,
+    /// None before the first frame.
+    pub(crate) last_frame_age_s: Option<f64>,
+}
+
+/// The connection to the broker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Broker {
+    pub(crate) uri: String,
+    pub(crate) connected: bool,
+    pub(crate) published: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) buffered: u64,
+    pub(crate) reconnects: u64,
+    pub(crate) last_error: String,
+}
+
+/// One inference element with its processes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) frames_processed: u64,
+    /// For whatever cause but the rate that was asked for.
+    pub(crate) frames_dropped: u64,
+    /// Frames that were not wanted.
+    pub(crate) rate_limit: u64,
+    pub(crate) inferences_emitted: u64,
+    /// Dropped / (processed + dropped), overload only.
+    pub(crate) drop_rate: f64,
+    pub(crate) avg_latency_ms: f64,
+    pub(crate) last_seen_at: Option<String>,
+    pub(crate) processes: Vec<Process>,
+}
+
+/// One worker process.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Process {
+    pub(crate) index: u32,
+    pub(crate) state: String,
+    pub(crate) pid: u32,
+    pub(crate) restarts: u64,
+    pub(crate) last_error: String,
+}
+
+impl Process {
+    /// Whether it takes frames.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == "ready" || self.state == "busy"
+    }
+}
+
+/// The ledger of one element.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Book {
+    pub(crate) element: String,
+    pub(crate) received: u64,
+    pub(crate) forwarded: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) dropped: BTreeMap<String, u64>,
+}
+
+impl Book {
+    fn of_ledger(element: &str, ledger: &Ledger) -> Self {
+        Self {
+            element: element.to_owned(),
+            received: ledger.received(),
+            forwarded: ledger.forwarded(),
+            in_flight: ledger.in_flight(),
+            dropped: Report::losses(ledger.dropped()),
+        }
+    }
+
+    fn of_stats(element: &str, stats: &gst::StructureRef) -> Self {
+        let dropped = stats.get::<gst::Structure>("dropped").ok();
+        let causes = dropped
+            .iter()
+            .flat_map(|d| d.iter())
+            .filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?)));
+        Self {
+            element: element.to_owned(),
+            received: number(stats, "received"),
+            forwarded: number(stats, "forwarded"),
+            in_flight: number(stats, "in-flight"),
+            dropped: causes.filter(|(_, n)| *n > 0).collect(),
+        }
+    }
+
+    /// Whether received = forwarded + dropped + in flight.
+    pub(crate) fn adds_up(&self) -> bool {
+        self.received == self.forwarded + self.in_flight + self.dropped.values().sum::<u64>()
+    }
+
+    /// The ledger in one line.
+    pub(crate) fn line(&self) -> String {
+        let dropped = match self.dropped.is_empty() {
+            true => "0".to_owned(),
+            false => self
+                .dropped
+                .iter()
+                .map(|(cause, n)| format!("{cause} {n}"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let sum = if self.adds_up() { "adds up" } else { "DOES NOT ADD UP" };
+        format!(
+            "{}: received {} = forwarded {} + dropped {dropped} + in flight {} ({sum})",
+            self.element, self.received, self.forwarded, self.in_flight
+        )
+    }
+}
+
+/// Where the state is read from; cheap to share.
+#[derive(Debug, Clone)]
+pub(crate) struct Status {
+    pub(crate) instance_id: String,
+    pub(crate) broker_uri: String,
+    pub(crate) source: SourceKind,
+    pub(crate) inlet: Arc<Inlet>,
+    pub(crate) elements: Vec<gst::Element>,
+    pub(crate) started: Instant,
+}
+
+impl Status {
+    /// The state now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let gate = self.inlet.ledger();
+        let mut snapshot = Snapshot {
+            instance_id: self.instance_id.clone(),
+            uptime_s: seconds(self.started.elapsed()),
+            stream: Stream {
+                live: self.source.is_live(),
+                frames: gate.received(),
+                last_frame_age_s: self.inlet.age().map(seconds),
+            },
+            broker: Broker {
+                uri: self.broker_uri.clone(),
+                ..Broker::default()
+            },
+            workers: Vec::new(),
+            ledger: vec![Book::of_ledger("source", &gate)],
+        };
+        for element in &self.elements {
+            let stats = element.property::<gst::Structure>("stats");
+            let book = Book::of_stats(&element.name(), &stats);
+            if source::is(element, "orionmqttsink") {
+                read_broker(&mut snapshot.broker, &stats);
+            } else if source::is(element, "orionpyinfer") {
+                snapshot.workers.push(worker(&element.name(), &book, &stats));
+            }
+            snapshot.ledger.push(book);
+        }
+        let limited = snapshot
+            .ledger
+            .iter()
+            .filter_map(|book| book.dropped.get("rate_limit"))
+            .sum();
+        for worker in &mut snapshot.workers {
+            worker.rate_limit = limited;
+        }
+        snapshot
+    }
+}
+
+fn read_broker(broker: &mut Broker, stats: &gst::StructureRef) {
+    broker.connected = stats.get("connected").unwrap_or(false);
+    broker.published = number(stats, "published");
+    broker.acknowledged = number(stats, "acknowledged");
+    broker.buffered = number(stats, "buffered");
+    broker.reconnects = number(stats, "reconnects");
+    broker.last_error = text(stats, "last-error");
+}
+
+fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
+    let sum = |wanted: &dyn Fn(&str) -> bool| -> u64 {
+        book.dropped
+            .iter()
+            .filter(|(cause, _)| wanted(cause))
+            .map(|(_, n)| n)
+            .sum()
+    };
+    let overload = sum(&|cause| OVERLOAD.contains(&cause));
+    let processes = stats.get::<gst::Array>("workers").ok();
+    let processes = processes
+        .iter()
+        .flat_map(|list| list.iter())
+        .filter_map(|value| value.get::<gst::Structure>().ok());
+    Worker {
+        name: name.to_owned(),
+        frames_processed: book.forwarded,
+        frames_dropped: sum(&|cause| cause != "rate_limit"),
+        rate_limit: 0,
+        inferences_emitted: number(stats, "results"),
+        drop_rate: ratio(overload, book.forwarded + overload),
+        avg_latency_ms: stats.get("average-latency-ms").unwrap_or(0.0),
+        last_seen_at: Some(number(stats, "last-result"))
+            .filter(|ns| *ns > 0)
+            .map(timestamp::rfc3339),
+        processes: processes
+            .map(|p| Process {
+                index: p.get("index").unwrap_or(0),
+                state: text(&p, "state"),
+                pid: p.get("pid").unwrap_or(0),
+                restarts: number(&p, "restarts"),
+                last_error: text(&p, "last-error"),
+            })
+            .collect(),
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn seconds(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
+}
+
+fn number(stats: &gst::StructureRef, field: &str) -> u64 {
+    stats.get(field).unwrap_or(0)
+}
+
+fn text(stats: &gst::StructureRef, field: &str) -> String {
+    stats.get::<Option<String>>(field).ok().flatten().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overload_alone_makes_the_drop_rate() {
+        gst::init().unwrap();
+        let dropped = gst::Structure::builder("d")
+            .field("queue_full", 30u64)
+            .field("paused", 9u64)
+            .field("flush", 0u64)
+            .build();
+        let process = gst::Structure::builder("worker")
+            .field("index", 1u32)
+            .field("state", "busy")
+            .field("pid", 7u32)
+            .build();
+        let stats = gst::Structure::builder("s")
+            .field("received", 50u64)
+            .field("forwarded", 10u64)
+            .field("in-flight", 1u64)
+            .field("dropped", dropped)
+            .field("results", 10u64)
+            .field("last-result", 1_795_334_400_000_000_001u64)
+            .field("workers", gst::Array::new([process]))
+            .build();
+        let book = Book::of_stats("infer", &stats);
+        assert!(book.adds_up());
+        let worker = worker("infer", &book, &stats);
+        assert_eq!(
+            (worker.frames_processed, worker.frames_dropped, worker.drop_rate),
+            (10, 39, 0.75)
+        );
+        assert_eq!(worker.last_seen_at.as_deref(), Some("2026-11-22T08:00:00.000000001Z"));
+        assert!(worker.processes[0].is_ready() && worker.processes[0].pid == 7);
+        let line = "infer: received 50 = forwarded 10 + dropped paused 9, queue_full 30 + in flight 1 (adds up)";
+        assert_eq!(book.line(), line);
+        assert!(Book { received: 51, ..book }.line().ends_with("(DOES NOT ADD UP)"));
+    }
+}
