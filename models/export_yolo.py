@@ -115,7 +115,7 @@ def export(weights: Path, directory: Path) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit status 1 with one `[ERROR]` line when the export failed."""
     parser = argparse.ArgumentParser(description="Export YOLO11 weights to ONNX, 640 and 320.")
-    parser.add_argument("weights", type=Path, help="yolo11n.pt ... yolo11x.pt, in a directory that can be written")
+    parser.add_argument("weights", type=Path, help="yolo11n.pt ... yolo11x.pt; the directory is written to")
     parser.add_argument("directory", type=Path, help="where the two models go")
     options = parser.parse_args(arguments)
     try:
