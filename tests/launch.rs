@@ -39,20 +39,11 @@ fn camera_binary() -> PathBuf {
     let path = daemon_binary().with_file_name("orion-camera");
     let (profile, target) = (path.parent().unwrap(), path.parent().and_then(Path::parent).unwrap());
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build
-        .args(["build", "--quiet", "--package", "orion-camera", "--target-dir"])
-        .arg(target);
+    build.args(["build", "--quiet", "--package", "orion-camera", "--target-dir"]).arg(target);
     if profile.ends_with("release") {
         build.arg("--release");
     }
-    assert!(
-        build
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap()
-            .success(),
-        "orion-camera cannot be built"
-    );
+    assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success(), "orion-camera cannot be built");
     path
 }
 
@@ -76,26 +67,16 @@ impl Running {
         let output = of(&mut child);
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            BufReader::new(output)
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        Self {
-            child,
-            lines,
-            said: Vec::new(),
-        }
+        Self { child, lines, said: Vec::new() }
     }
 
     /// The first line that contains `text`.
     fn line(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self
-                .lines
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.said.push(line.clone()),
                 Err(error) => panic!("no line with {text:?} ({error}): {:#?}", self.said),
             }
@@ -143,46 +124,27 @@ fn daemon(directory: &Path, yaml: &str) -> Running {
     );
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(daemon_binary());
-    command
-        .arg("--config")
-        .arg(&file)
-        .args(["--log-format", "text"])
-        .stderr(Stdio::piped());
-    command.env(
-        "ORION_WORKER",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../models/run_worker.sh"),
-    );
-    command
-        .env("ORION_MODELS__PERSON_DETECTOR__DETECTOR", "motion")
-        .env("RUST_LOG", "info");
+    command.arg("--config").arg(&file).args(["--log-format", "text"]).stderr(Stdio::piped());
+    command.env("ORION_WORKER", concat!(env!("CARGO_MANIFEST_DIR"), "/../models/run_worker.sh"));
+    command.env("ORION_MODELS__PERSON_DETECTOR__DETECTOR", "motion").env("RUST_LOG", "info");
     Running::start(&mut command, |child| Box::new(child.stderr.take().unwrap()))
 }
 
 /// What stands between `before` and the next space or comma.
 fn after<'a>(line: &'a str, before: &str) -> &'a str {
-    let (_, rest) = line
-        .split_once(before)
-        .unwrap_or_else(|| panic!("{before:?} is not in {line:?}"));
+    let (_, rest) = line.split_once(before).unwrap_or_else(|| panic!("{before:?} is not in {line:?}"));
     rest.split([',', ' ']).next().unwrap()
 }
 
 fn get(address: &str, path: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let json = if body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_str(body).unwrap()
-    };
+    let json = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
     (code, json)
 }
 
@@ -211,13 +173,7 @@ fn results(broker: &str, count: usize) -> Vec<(String, Report)> {
 fn children(pid: u32) -> Vec<u32> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok());
-    lists
-        .flat_map(|list| {
-            list.split_whitespace()
-                .map(|pid| pid.parse().unwrap())
-                .collect::<Vec<u32>>()
-        })
-        .collect()
+    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>()).collect()
 }
 
 fn is_alive(pid: u32) -> bool {
@@ -228,36 +184,22 @@ fn is_alive(pid: u32) -> bool {
 fn watches(codec: &str) {
     let (_camera, _stdin, url) = camera(&["--codec", codec, "--width", "320", "--height", "240"]);
     let directory = tempfile::tempdir().unwrap();
-    let mut daemon = daemon(
-        directory.path(),
-        &format!("camera: {{rtsp_url: '{url}'}}\nhttp: {{bind: '127.0.0.1:0'}}\n"),
-    );
+    let mut daemon =
+        daemon(directory.path(), &format!("camera: {{rtsp_url: '{url}'}}\nhttp: {{bind: '127.0.0.1:0'}}\n"));
     let line = daemon.line("is running");
-    let (broker, http) = (
-        after(&line, "results go to ").to_owned(),
-        after(&line, "state: http://").to_owned(),
-    );
+    let (broker, http) = (after(&line, "results go to ").to_owned(), after(&line, "state: http://").to_owned());
     let http = http.trim_end_matches("/readiness");
 
     let results = results(&broker, 12);
     for (topic, report) in &results {
         assert_eq!(topic, "care/inferences/test/motion_detection");
-        assert_eq!(
-            (report.result.kind.as_str(), report.result.instance_id.as_str()),
-            ("motion_detection", "test")
-        );
+        assert_eq!((report.result.kind.as_str(), report.result.instance_id.as_str()), ("motion_detection", "test"));
         for detection in &report.result.data.detections {
             let b = detection.bbox;
-            assert!(
-                b.x >= 0.0 && b.y >= 0.0 && b.x + b.width <= 320.0 && b.y + b.height <= 240.0,
-                "{b:?}"
-            );
+            assert!(b.x >= 0.0 && b.y >= 0.0 && b.x + b.width <= 320.0 && b.y + b.height <= 240.0, "{b:?}");
         }
     }
-    assert!(
-        results.iter().any(|(_, report)| report.result.data.count > 0),
-        "the ball moves"
-    );
+    assert!(results.iter().any(|(_, report)| report.result.data.count > 0), "the ball moves");
     assert!(results.is_sorted_by_key(|(_, report)| report.result.frame_seq));
 
     assert_eq!(get(http, "/health").0, 200);
@@ -266,18 +208,9 @@ fn watches(codec: &str) {
     assert_eq!((code, &state["status"]), (200, &Value::from("healthy")), "{state:#}");
     assert_eq!(state["broker"]["connected"], true);
     let worker = &state["workers"][0];
-    assert!(
-        worker["inferences_emitted"].as_u64() >= Some(12) && worker["last_seen_at"].is_string(),
-        "{worker:#}"
-    );
-    assert!(
-        worker["rate_limit"].as_u64() > Some(0),
-        "the camera gives 15 a second, 5 are wanted: {worker:#}"
-    );
-    assert!(
-        worker["drop_rate"].as_f64() < Some(0.5),
-        "what is not wanted is no loss: {worker:#}"
-    );
+    assert!(worker["inferences_emitted"].as_u64() >= Some(12) && worker["last_seen_at"].is_string(), "{worker:#}");
+    assert!(worker["rate_limit"].as_u64() > Some(0), "the camera gives 15 a second, 5 are wanted: {worker:#}");
+    assert!(worker["drop_rate"].as_f64() < Some(0.5), "what is not wanted is no loss: {worker:#}");
     let process = worker["processes"][0]["pid"].as_u64().unwrap();
 
     let children = children(daemon.child.id());
@@ -287,10 +220,8 @@ fn watches(codec: &str) {
     let (status, said) = daemon.end(SHUTDOWN);
     assert_eq!(status.code(), Some(0), "{said}");
     for element in ["source: ", "roi: ", "infer: ", "sink: "] {
-        let line = said
-            .lines()
-            .find(|line| line.contains(&format!("{element}received")))
-            .unwrap_or_else(|| panic!("{said}"));
+        let line =
+            said.lines().find(|line| line.contains(&format!("{element}received"))).unwrap_or_else(|| panic!("{said}"));
         assert!(line.contains("in flight 0 (adds up)"), "{line}");
     }
     assert!(said.contains("stopped after "), "{said}");
@@ -316,17 +247,11 @@ fn watches_an_h265_camera_and_stops_cleanly() {
 fn a_camera_that_ends_is_told_with_exit_code_3() {
     let (camera, stdin, url) = camera(&[]);
     let directory = tempfile::tempdir().unwrap();
-    let mut daemon = daemon(
-        directory.path(),
-        &format!("camera: {{rtsp_url: '{url}'}}\nhttp: {{bind: ''}}\n"),
-    );
+    let mut daemon = daemon(directory.path(), &format!("camera: {{rtsp_url: '{url}'}}\nhttp: {{bind: ''}}\n"));
     let line = daemon.line("is running");
     results(after(&line, "results go to "), 1);
     drop(stdin);
-    assert!(
-        camera.end(PATIENCE).0.success(),
-        "a camera ends with its standard input"
-    );
+    assert!(camera.end(PATIENCE).0.success(), "a camera ends with its standard input");
     let (status, said) = daemon.end(PATIENCE);
     assert_eq!(status.code(), Some(3), "{said}");
     assert!(said.contains("the stream of the camera is lost"), "{said}");
@@ -345,18 +270,11 @@ fn every_frame_of_a_recording_is_answered() {
     let pipeline = gst::parse::launch(&text).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let end = pipeline
-        .bus()
-        .unwrap()
-        .timed_pop_filtered(gst::ClockTime::from_seconds(20), &ends)
-        .unwrap();
+    let end = pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(20), &ends).unwrap();
     assert_eq!(end.type_(), gst::MessageType::Eos);
     pipeline.set_state(gst::State::Null).unwrap();
 
-    let daemon = daemon(
-        directory.path(),
-        &format!("camera: {{file: '{}'}}\nhttp: {{bind: ''}}\n", clip.display()),
-    );
+    let daemon = daemon(directory.path(), &format!("camera: {{file: '{}'}}\nhttp: {{bind: ''}}\n", clip.display()));
     let (status, said) = daemon.end(PATIENCE);
     assert_eq!(status.code(), Some(0), "{said}");
     for element in ["source", "roi", "infer", "sink"] {
@@ -372,21 +290,9 @@ fn what_cannot_work_is_told_with_cause_and_exit_code() {
     for (yaml, code, expected) in [
         ("camera: {rtsp: x}", 2, "orion.yaml:4:10: camera.rtsp: unknown key"),
         (&format!("http: {{bind: '{address}'}}"), 1, "http.bind 127.0.0.1:"),
-        (
-            "camera: {file: /nowhere/clip.mp4}\nhttp: {bind: ''}",
-            1,
-            "camera.file /nowhere/clip.mp4: No such file",
-        ),
-        (
-            "models: {person_detector: {worker_command: /nowhere/worker}}\nhttp: {bind: ''}",
-            1,
-            "/nowhere/worker",
-        ),
-        (
-            "pipeline: videotestsrc ! nosuchelement\nhttp: {bind: ''}",
-            1,
-            "nosuchelement",
-        ),
+        ("camera: {file: /nowhere/clip.mp4}\nhttp: {bind: ''}", 1, "camera.file /nowhere/clip.mp4: No such file"),
+        ("models: {person_detector: {worker_command: /nowhere/worker}}\nhttp: {bind: ''}", 1, "/nowhere/worker"),
+        ("pipeline: videotestsrc ! nosuchelement\nhttp: {bind: ''}", 1, "nosuchelement"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let (status, said) = daemon(directory.path(), yaml).end(PATIENCE);
@@ -401,17 +307,9 @@ fn a_second_signal_stops_at_once() {
     // A worker that never gets ready: the first signal waits for it.
     let yaml = "models: {person_detector: {worker_command: 'sleep 60'}}\nhttp: {bind: ''}\nshutdown_timeout_s: 60\n";
     let file = directory.path().join("orion.yaml");
-    std::fs::write(
-        &file,
-        format!("mqtt: {{embedded: true, uri: 'mqtt://127.0.0.1:0'}}\n{yaml}"),
-    )
-    .unwrap();
+    std::fs::write(&file, format!("mqtt: {{embedded: true, uri: 'mqtt://127.0.0.1:0'}}\n{yaml}")).unwrap();
     let mut command = Command::new(daemon_binary());
-    command
-        .arg("--config")
-        .arg(&file)
-        .args(["--log-format", "text"])
-        .stderr(Stdio::piped());
+    command.arg("--config").arg(&file).args(["--log-format", "text"]).stderr(Stdio::piped());
     let mut daemon = Running::start(&mut command, |child| Box::new(child.stderr.take().unwrap()));
     daemon.line("is running");
     daemon.signal(Signal::SIGINT);

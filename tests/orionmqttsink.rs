@@ -74,10 +74,7 @@ impl Sink {
     }
 
     fn stop(&self) {
-        assert_eq!(
-            self.element.set_state(gst::State::Null),
-            Ok(gst::StateChangeSuccess::Success)
-        );
+        assert_eq!(self.element.set_state(gst::State::Null), Ok(gst::StateChangeSuccess::Success));
     }
 
     fn stats(&self) -> gst::Structure {
@@ -112,11 +109,7 @@ impl Sink {
         let dropped: gst::Structure = stats.get("dropped").unwrap();
         let dropped: u64 = dropped.iter().map(|(_, n)| n.get::<u64>().unwrap()).sum();
         let get = |field: &str| stats.get::<u64>(field).unwrap();
-        assert_eq!(
-            get("received"),
-            get("forwarded") + get("in-flight") + dropped,
-            "{stats}"
-        );
+        assert_eq!(get("received"), get("forwarded") + get("in-flight") + dropped, "{stats}");
     }
 }
 
@@ -193,10 +186,7 @@ fn a_result_is_published_with_what_the_host_knows() {
     assert_eq!(message.topic, "care/inferences/ward-3/person_detection");
     assert!(!message.retain);
     let report: Report = serde_json::from_slice(&message.payload).unwrap();
-    assert_eq!(
-        serde_json::to_value(&report.result).unwrap(),
-        result("person_detection", 41)
-    );
+    assert_eq!(serde_json::to_value(&report.result).unwrap(), result("person_detection", 41));
     assert_eq!(report.clock_source, ClockSource::Camera);
     assert!((100.0..60_000.0).contains(&report.latency_ms), "{report:?}");
     assert_eq!((report.stages.queue_ms, report.stages.worker_ms), (10.0, 30.0));
@@ -227,11 +217,7 @@ fn results_on_one_buffer_go_out_in_their_order() {
     }
     sink.eos();
     assert_eq!((sink.count("received"), sink.count("forwarded")), (10, 10), "frames");
-    assert_eq!(
-        (sink.count("published"), sink.count("acknowledged")),
-        (30, 30),
-        "messages"
-    );
+    assert_eq!((sink.count("published"), sink.count("acknowledged")), (30, 30), "messages");
     assert_eq!(sink.stats().get::<bool>("connected"), Ok(true));
     assert_eq!(sink.stats().get::<&str>("last-error"), Ok(""));
     sink.adds_up();
@@ -245,13 +231,7 @@ fn other_buffers_go_out_as_they_are_and_silent_frames_do_not() {
     let mut sink = Sink::at(broker.port(), &[("topic", &topic), ("name", &"my/sink")]);
     sink.harness.push(inferred(0, &[])).unwrap();
     let mut nonsense = inferred(1, &[]);
-    let inference = Inference {
-        kind: "x".into(),
-        result: "[]".into(),
-        sent: 0,
-        answered: 0,
-        lost: BTreeMap::new(),
-    };
+    let inference = Inference { kind: "x".into(), result: "[]".into(), sent: 0, answered: 0, lost: BTreeMap::new() };
     meta::add_inference(nonsense.get_mut().unwrap(), &inference).unwrap();
     sink.harness.push(nonsense).unwrap();
     // Far above the 10 KiB that the client library allows by default.
@@ -296,10 +276,7 @@ fn a_broker_that_is_down_stalls_nothing_and_gets_everything_later() {
     let port = free_port();
     let mut sink = Sink::at(port, &[]);
     sink.push_all(0..100);
-    assert_eq!(
-        (sink.count("received"), sink.count("in-flight"), sink.count("buffered")),
-        (100, 100, 100)
-    );
+    assert_eq!((sink.count("received"), sink.count("in-flight"), sink.count("buffered")), (100, 100, 100));
     let warning = sink.message(gst::MessageType::Warning);
     for part in [&format!("127.0.0.1:{port}"), "Connection refused", "is mosquitto"] {
         assert!(warning.contains(part), "{warning}");
@@ -312,11 +289,7 @@ fn a_broker_that_is_down_stalls_nothing_and_gets_everything_later() {
     let subscriber = Subscriber::new(port, "t");
     assert_eq!(subscriber.texts(150), numbers(0..150));
     assert_eq!((sink.count("forwarded"), sink.count("reconnects")), (150, 0));
-    assert_eq!(
-        sink.messages(gst::MessageType::Warning),
-        [""; 0],
-        "the same cause is named once"
-    );
+    assert_eq!(sink.messages(gst::MessageType::Warning), [""; 0], "the same cause is named once");
     sink.adds_up();
 }
 
@@ -380,13 +353,8 @@ fn the_oldest_make_room_and_are_counted() {
     assert_eq!((sink.count("buffered"), sink.dropped("queue_full")), (5, 96));
     let _broker = Broker::with_session_at(port);
     let subscriber = Subscriber::new(port, "t");
-    let reports: Vec<Report> = (0..5)
-        .map(|_| serde_json::from_slice(&subscriber.next().payload).unwrap())
-        .collect();
-    assert_eq!(
-        reports.iter().map(|r| r.result.frame_seq).collect::<Vec<_>>(),
-        [96, 97, 98, 99, 100]
-    );
+    let reports: Vec<Report> = (0..5).map(|_| serde_json::from_slice(&subscriber.next().payload).unwrap()).collect();
+    assert_eq!(reports.iter().map(|r| r.result.frame_seq).collect::<Vec<_>>(), [96, 97, 98, 99, 100]);
     let lost: Vec<_> = reports.iter().map(|r| r.lost_since_last["queue_full"]).collect();
     assert_eq!(lost, [96 + 96 * 2 + 2, 2, 2, 2, 2], "what was lost here is said too");
     sink.eos();
@@ -399,10 +367,7 @@ fn a_wrong_topic_or_uri_is_refused_and_the_old_one_kept() {
     let (element, bus) = Sink::element(&[("topic", &"good/{type}")]);
     element.set_property("topic", "bad/{room}");
     let warning = text(&bus.pop_filtered(&[gst::MessageType::Warning]).unwrap());
-    assert!(
-        warning.contains("\"room\"") && warning.contains("{room_id}"),
-        "{warning}"
-    );
+    assert!(warning.contains("\"room\"") && warning.contains("{room_id}"), "{warning}");
     assert_eq!(element.property::<String>("topic"), "good/{type}");
     assert_eq!(element.set_state(gst::State::Ready), Err(gst::StateChangeError));
     let error = text(&bus.pop_filtered(&[gst::MessageType::Error]).unwrap());
@@ -410,17 +375,11 @@ fn a_wrong_topic_or_uri_is_refused_and_the_old_one_kept() {
     element.set_property("topic", "good");
     element.set_property("uri", "mqtt://ann:secret@broker");
     let warning = text(&bus.pop_filtered(&[gst::MessageType::Warning]).unwrap());
-    assert!(
-        warning.contains("password-file") && !warning.contains("secret"),
-        "{warning}"
-    );
+    assert!(warning.contains("password-file") && !warning.contains("secret"), "{warning}");
     assert_eq!(element.property::<String>("uri"), "");
     assert_eq!(element.set_state(gst::State::Ready), Err(gst::StateChangeError));
     element.set_property("uri", "mqtt://broker");
-    assert_eq!(
-        element.set_state(gst::State::Ready),
-        Ok(gst::StateChangeSuccess::Success)
-    );
+    assert_eq!(element.set_state(gst::State::Ready), Ok(gst::StateChangeSuccess::Success));
     element.set_state(gst::State::Null).unwrap();
 }
 
@@ -431,31 +390,16 @@ fn eos_waits_for_the_last_acknowledgement_and_says_what_is_missing() {
     sink.push_all(0..500);
     sink.eos();
     assert_eq!((sink.count("forwarded"), sink.count("buffered")), (500, 0));
-    assert_eq!(
-        sink.bus.pop_filtered(&[gst::MessageType::Eos]).map(|m| m.type_()),
-        Some(gst::MessageType::Eos)
-    );
+    assert_eq!(sink.bus.pop_filtered(&[gst::MessageType::Eos]).map(|m| m.type_()), Some(gst::MessageType::Eos));
 
     let mut sink = Sink::at(broker.port(), &[("drain-timeout", &300_000_000_u64)]);
     broker.kill();
     sink.push_all(0..3);
     sink.eos();
     let warnings = sink.messages(gst::MessageType::Warning);
-    assert!(
-        warnings
-            .iter()
-            .any(|w| w.starts_with("3 messages were not acknowledged within 300ms")),
-        "{warnings:?}"
-    );
+    assert!(warnings.iter().any(|w| w.starts_with("3 messages were not acknowledged within 300ms")), "{warnings:?}");
     sink.stop();
-    assert_eq!(
-        (
-            sink.dropped("shutdown"),
-            sink.count("in-flight"),
-            sink.count("received")
-        ),
-        (3, 0, 3)
-    );
+    assert_eq!((sink.dropped("shutdown"), sink.count("in-flight"), sink.count("received")), (3, 0, 3));
     sink.adds_up();
 }
 
@@ -523,8 +467,7 @@ fn a_broker_that_freezes_does_not_hold_up_the_stop() {
     sink.harness.push_event(gst::event::FlushStart::new());
     sink.harness.push_event(gst::event::FlushStop::new(true));
     sink.harness.set_src_caps_str("application/octet-stream");
-    sink.harness
-        .push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    sink.harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
     // More than the network takes.
     for _ in 0..10 {
         sink.harness.push(gst::Buffer::from_slice(vec![0_u8; 4 << 20])).unwrap();
@@ -532,14 +475,7 @@ fn a_broker_that_freezes_does_not_hold_up_the_stop() {
     let began = Instant::now();
     sink.stop();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    assert_eq!(
-        (
-            sink.count("received"),
-            sink.count("forwarded"),
-            sink.dropped("shutdown")
-        ),
-        (11, 1, 10)
-    );
+    assert_eq!((sink.count("received"), sink.count("forwarded"), sink.dropped("shutdown")), (11, 1, 10));
 }
 
 #[test]
@@ -589,19 +525,12 @@ fn a_certificate_of_the_right_authority_is_accepted_and_no_other() {
     let plain = format!("mqtt://127.0.0.1:{}", broker.port());
     let sink = Sink::new(&[("uri", &plain)]);
     let warning = sink.message(gst::MessageType::Warning);
-    assert!(
-        warning.contains("does it want TLS (mqtts://)?") || warning.contains("reset"),
-        "{warning}"
-    );
+    assert!(warning.contains("does it want TLS (mqtts://)?") || warning.contains("reset"), "{warning}");
 }
 
 fn password_file(dir: &Path, user: &str, password: &str) -> std::path::PathBuf {
     let file = dir.join("users");
-    let status = Command::new("mosquitto_passwd")
-        .args(["-b", "-c"])
-        .arg(&file)
-        .args([user, password])
-        .status();
+    let status = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&file).args([user, password]).status();
     assert!(status.expect("mosquitto_passwd is needed").success());
     file
 }
@@ -641,10 +570,7 @@ fn the_password_comes_from_a_file_and_a_wrong_one_is_named_as_the_cause() {
     let (element, bus) = Sink::element(&[("password-file", &"/nowhere/secret"), ("username", &"ann")]);
     assert_eq!(element.set_state(gst::State::Playing), Err(gst::StateChangeError));
     let error = text(&bus.pop_filtered(&[gst::MessageType::Error]).unwrap());
-    assert!(
-        error.contains("password-file \"/nowhere/secret\" cannot be read"),
-        "{error}"
-    );
+    assert!(error.contains("password-file \"/nowhere/secret\" cannot be read"), "{error}");
     element.set_state(gst::State::Null).unwrap();
 }
 

@@ -79,11 +79,7 @@ impl Rig {
     }
 
     fn dropped(&self, cause: &str) -> u64 {
-        self.stats()
-            .get::<gst::Structure>("dropped")
-            .unwrap()
-            .get(cause)
-            .unwrap()
+        self.stats().get::<gst::Structure>("dropped").unwrap().get(cause).unwrap()
     }
 
     fn worker(&self) -> gst::Structure {
@@ -96,10 +92,7 @@ impl Rig {
 
     /// The text of the next warning or error.
     fn complaint(&self, kind: gst::MessageType) -> String {
-        let message = self
-            .bus
-            .timed_pop_filtered(gst::ClockTime::from_seconds(20), &[kind])
-            .expect("a message comes");
+        let message = self.bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &[kind]).expect("a message comes");
         match message.view() {
             gst::MessageView::Warning(w) => w.error().to_string(),
             gst::MessageView::Error(e) => e.error().to_string(),
@@ -121,12 +114,7 @@ impl Rig {
         until("the book is settled", || self.count("in-flight") == 0);
         let dropped: gst::Structure = self.stats().get("dropped").unwrap();
         let lost: u64 = dropped.iter().map(|(_, n)| n.get::<u64>().unwrap()).sum();
-        assert_eq!(
-            (self.count("received"), self.count("forwarded")),
-            (received, forwarded),
-            "{}",
-            self.stats()
-        );
+        assert_eq!((self.count("received"), self.count("forwarded")), (received, forwarded), "{}", self.stats());
         assert_eq!(received, forwarded + lost);
     }
 }
@@ -169,10 +157,7 @@ fn every_frame_leaves_in_order_with_its_result() {
         let result: serde_json::Value = serde_json::from_str(&inference.result).unwrap();
         assert_eq!(result["frame_seq"], seq);
         assert_eq!(result["data"]["metadata"]["bytes"], 3);
-        assert_eq!(
-            result["instance_id"], "orion",
-            "what the host knows goes over the worker's echo"
-        );
+        assert_eq!(result["instance_id"], "orion", "what the host knows goes over the worker's echo");
         let region = buffer.iter_meta::<VideoRegionOfInterestMeta>().next().unwrap();
         assert_eq!((region.roi_type(), region.rect()), ("person", (0, 1, 3, 1)));
         assert_eq!(region.param("detection").unwrap().get::<f64>("confidence"), Ok(0.75));
@@ -197,28 +182,15 @@ fn raw_rows_reach_the_worker_without_padding() {
         rig.push_bytes(&vec![1; info.size()]).unwrap();
         let metadata = rig.pull()["data"]["metadata"].clone();
         assert_eq!(metadata["format"], name);
-        assert_eq!(
-            (&metadata["bytes"], &metadata["sum"]),
-            (&packed.into(), &packed.into()),
-            "{name}"
-        );
-        assert_eq!(
-            (&metadata["frame_width"], &metadata["frame_height"]),
-            (&5.into(), &3.into())
-        );
+        assert_eq!((&metadata["bytes"], &metadata["sum"]), (&packed.into(), &packed.into()), "{name}");
+        assert_eq!((&metadata["frame_width"], &metadata["frame_height"]), (&5.into(), &3.into()));
     }
 }
 
 #[test]
 fn a_buffer_smaller_than_its_caps_is_dropped_with_a_warning() {
     let mut rig = Rig::new("", &[]);
-    rig.harness.set_src_caps(
-        VideoInfo::builder(VideoFormat::Rgb, 64, 64)
-            .build()
-            .unwrap()
-            .to_caps()
-            .unwrap(),
-    );
+    rig.harness.set_src_caps(VideoInfo::builder(VideoFormat::Rgb, 64, 64).build().unwrap().to_caps().unwrap());
     rig.push_bytes(&[0; 100]).unwrap();
     assert!(rig.warning().contains("smaller than its caps"));
     rig.push_bytes(&[0; 64 * 64 * 3]).unwrap();
@@ -271,11 +243,7 @@ fn a_dead_worker_is_replaced_at_once_and_costs_one_frame() {
         assert!(texts.contains("started again now"), "{action}: {texts}");
         assert_ne!(rig.pid(), first);
         assert!(!alive(first), "{action}: no zombie is left");
-        assert_eq!(
-            (rig.dropped("worker_restart"), rig.worker().get::<u64>("restarts")),
-            (1, Ok(1)),
-            "{action}"
-        );
+        assert_eq!((rig.dropped("worker_restart"), rig.worker().get::<u64>("restarts")), (1, Ok(1)), "{action}");
         rig.assert_settled(3, 2);
     }
 }
@@ -313,10 +281,7 @@ fn a_frame_that_a_worker_does_not_take_in_time_is_dropped() {
     let mut rig = Rig::new("--start deaf", &timeouts);
     // More than any pipe holds.
     rig.push_bytes(&vec![0; 8 << 20]).unwrap();
-    assert!(
-        rig.warning()
-            .contains("did not take the frame within 100ms (write-timeout)")
-    );
+    assert!(rig.warning().contains("did not take the frame within 100ms (write-timeout)"));
     assert_eq!(rig.dropped("worker_error"), 1);
     assert!(rig.warning().contains("(frame-timeout)"), "then it is restarted");
     rig.assert_settled(1, 0);
@@ -336,10 +301,7 @@ fn answers_that_nobody_waits_for_are_ignored() {
 #[test]
 fn a_worker_that_cannot_start_is_an_error_that_names_cause_and_remedy() {
     for (stub, expected) in [
-        (
-            "--start fail",
-            "worker 0 exited with code 3: no model in /nowhere; put one there",
-        ),
+        ("--start fail", "worker 0 exited with code 3: no model in /nowhere; put one there"),
         ("--start chatter", "sent no protocol message"),
         ("--start protocol", "protocol: 2 is not spoken here, only 1"),
         ("--start silent", "was not ready within 300ms (startup-timeout)"),
@@ -410,12 +372,7 @@ fn frames_lost_in_a_queue_are_seen_as_gaps() {
             rig.harness.push(buffer).unwrap();
         }
     }
-    let lost = |rig: &mut Rig| {
-        meta::inferences(&rig.harness.pull().unwrap())[0]
-            .lost
-            .get("queue_full")
-            .copied()
-    };
+    let lost = |rig: &mut Rig| meta::inferences(&rig.harness.pull().unwrap())[0].lost.get("queue_full").copied();
     assert_eq!([lost(&mut rig), lost(&mut rig), lost(&mut rig)], [None, Some(3), None]);
     assert_eq!(rig.dropped("queue_full"), 3);
     rig.assert_settled(6, 3);
@@ -456,9 +413,7 @@ fn a_flush_frees_whoever_waits_and_the_book_still_adds_up() {
         waiting.recv().unwrap();
         // The frame is counted before it waits for the worker.
         let element = pad.parent_element().unwrap();
-        until("the second frame waits", || {
-            element.property::<gst::Structure>("stats").get("received") == Ok(2u64)
-        });
+        until("the second frame waits", || element.property::<gst::Structure>("stats").get("received") == Ok(2u64));
         pad.send_event(gst::event::FlushStart::new())
     });
     told.send(()).unwrap();
@@ -467,10 +422,7 @@ fn a_flush_frees_whoever_waits_and_the_book_still_adds_up() {
     rig.assert_settled(2, 0);
     assert_eq!(rig.dropped("flush"), 2);
     assert!(rig.harness.push_event(gst::event::FlushStop::new(true)));
-    assert!(
-        rig.harness
-            .push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()))
-    );
+    assert!(rig.harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
     rig.push().unwrap();
     assert_eq!(rig.pull_seq(), 2, "the element works on after its worker was replaced");
     rig.assert_settled(3, 1);
@@ -488,11 +440,7 @@ fn stopping_is_bounded_and_leaves_no_process() {
         let element = rig.element();
         let start = Instant::now();
         element.set_state(gst::State::Null).unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "{stub}: {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(5), "{stub}: {:?}", start.elapsed());
         assert!(!alive(pid), "{stub}: no process and no zombie is left");
         assert_eq!(rig.worker().get::<&str>("state"), Ok("stopped"));
         let received = rig.count("received");
@@ -532,20 +480,14 @@ fn the_host_gets_no_signal_handler() {
 fn frames_before_caps_are_refused() {
     let mut rig = Rig::new("", &[]);
     let bare = gst::ElementFactory::make("orionpyinfer")
-        .property(
-            "worker-command",
-            format!("'{}'", env!("CARGO_BIN_EXE_orion-stub-worker")),
-        )
+        .property("worker-command", format!("'{}'", env!("CARGO_BIN_EXE_orion-stub-worker")))
         .build()
         .unwrap();
     bare.set_state(gst::State::Playing).unwrap();
     let pad = bare.static_pad("sink").unwrap();
     assert!(pad.send_event(gst::event::StreamStart::new("test")));
     assert!(pad.send_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
-    assert_eq!(
-        pad.chain(gst::Buffer::from_slice([0])),
-        Err(gst::FlowError::NotNegotiated)
-    );
+    assert_eq!(pad.chain(gst::Buffer::from_slice([0])), Err(gst::FlowError::NotNegotiated));
     bare.set_state(gst::State::Null).unwrap();
     // And the properties say what they are.
     assert_eq!(rig.element().property::<u64>("startup-timeout"), 30 * SECOND);

@@ -40,10 +40,7 @@ fn init() {
 
 fn buffer(n: u64) -> gst::Buffer {
     let mut buffer = gst::Buffer::with_size(640 * 480 * 3 / 2).unwrap();
-    buffer
-        .get_mut()
-        .unwrap()
-        .set_pts(gst::ClockTime::from_nseconds(n * 1_000_000_000 / 30));
+    buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_nseconds(n * 1_000_000_000 / 30));
     buffer
 }
 
@@ -79,10 +76,7 @@ fn frames_are_numbered_dated_and_never_copied() {
 }
 
 fn wall_clock() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
 #[test]
@@ -104,10 +98,7 @@ fn the_cameras_clock_goes_over_the_time_of_arrival() {
     gst::ReferenceTimestampMeta::add(input.get_mut().unwrap(), &ntp, time, gst::ClockTime::NONE);
     harness.push(input).unwrap();
     let frame = meta::frame(&harness.pull().unwrap()).unwrap();
-    assert_eq!(
-        (frame.captured, frame.clock_source),
-        (1_700_000_000_000_000_000, ClockSource::Camera)
-    );
+    assert_eq!((frame.captured, frame.clock_source), (1_700_000_000_000_000_000, ClockSource::Camera));
 }
 
 #[test]
@@ -115,37 +106,21 @@ fn regions_take_effect_on_the_next_frame() {
     let (mut harness, bus) = harness(&[]);
     let plan = |buffer: &gst::Buffer| meta::frame(buffer).unwrap().attention.unwrap();
     let full = plan(&push_pull(&mut harness, 0));
-    assert_eq!(
-        (full.source, full.target_size, full.merged_roi),
-        (RoiSource::FullFrame, TargetSize::S640, None)
-    );
+    assert_eq!((full.source, full.target_size, full.merged_roi), (RoiSource::FullFrame, TargetSize::S640, None));
 
     set(&harness, "rois", r#"[{"x":0.25,"y":0.25,"width":0.25,"height":0.5}]"#);
     let output = push_pull(&mut harness, 1);
     let region = plan(&output);
-    assert_eq!(
-        (region.source, region.target_size),
-        (RoiSource::External, TargetSize::S320)
-    );
+    assert_eq!((region.source, region.target_size), (RoiSource::External, TargetSize::S320));
     let mark = output.iter_meta::<VideoRegionOfInterestMeta>().next().unwrap();
-    assert_eq!(
-        (mark.roi_type(), mark.rect()),
-        (meta::ATTENTION_TYPE, (160, 120, 160, 240))
-    );
+    assert_eq!((mark.roi_type(), mark.rect()), (meta::ATTENTION_TYPE, (160, 120, 160, 240)));
     assert_eq!(mark.param("attention").unwrap().get::<u32>("target-size"), Ok(320));
 
     // A refused text leaves the old regions in force and says why.
     set(&harness, "rois", r#"[{"x":0.25,"y":0.25,"width":0.9,"height":0.5}]"#);
     let warning = bus.pop_filtered(&[gst::MessageType::Warning]).unwrap();
-    let gst::MessageView::Warning(warning) = warning.view() else {
-        unreachable!()
-    };
-    assert!(
-        warning
-            .error()
-            .to_string()
-            .contains("rois[0]: x + width must be at most 1, got 1.15")
-    );
+    let gst::MessageView::Warning(warning) = warning.view() else { unreachable!() };
+    assert!(warning.error().to_string().contains("rois[0]: x + width must be at most 1, got 1.15"));
     assert_eq!(plan(&push_pull(&mut harness, 2)), region);
 
     set(&harness, "threshold-area", "1000");
@@ -154,29 +129,17 @@ fn regions_take_effect_on_the_next_frame() {
     assert_eq!(plan(&push_pull(&mut harness, 4)).source, RoiSource::FullFrame);
 
     let stats = stats(&harness);
-    for (field, expected) in [
-        ("forwarded", 5),
-        ("external", 3),
-        ("full-frame", 2),
-        ("model-320", 2),
-        ("model-640", 3),
-    ] {
+    for (field, expected) in [("forwarded", 5), ("external", 3), ("full-frame", 2), ("model-320", 2), ("model-640", 3)]
+    {
         assert_eq!(stats.get::<u64>(field), Ok(expected), "{field}");
     }
 }
 
 #[test]
 fn small_regions_grow_to_the_least_side() {
-    let (mut harness, _bus) = harness(&[
-        ("rois", r#"[{"x":0.5,"y":0.5,"width":0.02,"height":0.02}]"#),
-        ("min-roi", "0.25"),
-    ]);
-    let merged = meta::frame(&push_pull(&mut harness, 0))
-        .unwrap()
-        .attention
-        .unwrap()
-        .merged_roi
-        .unwrap();
+    let (mut harness, _bus) =
+        harness(&[("rois", r#"[{"x":0.5,"y":0.5,"width":0.02,"height":0.02}]"#), ("min-roi", "0.25")]);
+    let merged = meta::frame(&push_pull(&mut harness, 0)).unwrap().attention.unwrap().merged_roi.unwrap();
     assert_eq!((merged.width(), merged.height()), (0.25, 0.25));
 }
 
@@ -201,10 +164,7 @@ fn paused_and_rate_limited_frames_are_told_apart_and_leave_no_gap() {
     assert_eq!(seqs, [2, 3, 4]);
     let stats = stats(&harness);
     let dropped: gst::Structure = stats.get("dropped").unwrap();
-    assert_eq!(
-        (dropped.get("paused"), dropped.get("rate_limit")),
-        (Ok(3u64), Ok(27u64))
-    );
+    assert_eq!((dropped.get("paused"), dropped.get("rate_limit")), (Ok(3u64), Ok(27u64)));
     assert_eq!(
         (stats.get("received"), stats.get("forwarded"), stats.get("in-flight")),
         (Ok(35u64), Ok(5u64), Ok(0u64))

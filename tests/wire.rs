@@ -48,57 +48,30 @@ fn every_fixture_is_read_by_a_test_here() {
 
 const FRAMES: &[&str] = &["frame_jpeg", "frame_raw_rgb", "frame_roi", "frame_without_type"];
 const RESULTS: &[&str] = &["result_person", "result_empty", "result_motion"];
-const OTHERS: &[&str] = &[
-    "command",
-    "ready",
-    "ready_motion",
-    "ack_success",
-    "ack_error",
-    "error_with_seq",
-    "error_without_seq",
-];
+const OTHERS: &[&str] =
+    &["command", "ready", "ready_motion", "ack_success", "ack_error", "error_with_seq", "error_without_seq"];
 const BAD: &[&str] = &["missing_field", "result_missing_field", "unknown_tag", "not_a_map"];
 
 #[test]
 fn frames_are_read_and_written_alike() {
     for name in FRAMES {
         let (body, json) = (body(name), json(name));
-        let HostMessage::Frame(frame) = HostMessage::decode(&body).unwrap() else {
-            panic!("{name} is no frame")
-        };
+        let HostMessage::Frame(frame) = HostMessage::decode(&body).unwrap() else { panic!("{name} is no frame") };
         assert_eq!(serde_json::to_value(&frame.meta).unwrap(), json["meta"], "{name}");
         assert_eq!(
             (json["width"].as_u64(), json["height"].as_u64()),
             (Some(frame.width.into()), Some(frame.height.into()))
         );
-        let head = frame_head(
-            frame.format,
-            frame.width,
-            frame.height,
-            &frame.meta,
-            frame.frame_data.len(),
-        )
-        .unwrap();
+        let head = frame_head(frame.format, frame.width, frame.height, &frame.meta, frame.frame_data.len()).unwrap();
         let written = [&head[4..], frame.frame_data].concat();
-        assert_eq!(
-            HostMessage::decode(&written).unwrap(),
-            HostMessage::Frame(frame),
-            "{name}"
-        );
+        assert_eq!(HostMessage::decode(&written).unwrap(), HostMessage::Frame(frame), "{name}");
     }
     let roi = body("frame_roi");
-    let HostMessage::Frame(frame) = HostMessage::decode(&roi).unwrap() else {
-        unreachable!()
-    };
+    let HostMessage::Frame(frame) = HostMessage::decode(&roi).unwrap() else { unreachable!() };
     let roi = frame.meta.roi_processing.unwrap();
-    assert_eq!(
-        (roi.target_size, roi.source, roi.attention_rois.len()),
-        (TargetSize::S320, RoiSource::External, 2)
-    );
+    assert_eq!((roi.target_size, roi.source, roi.attention_rois.len()), (TargetSize::S320, RoiSource::External, 2));
     let raw = body("frame_raw_rgb");
-    let HostMessage::Frame(frame) = HostMessage::decode(&raw).unwrap() else {
-        unreachable!()
-    };
+    let HostMessage::Frame(frame) = HostMessage::decode(&raw).unwrap() else { unreachable!() };
     assert_eq!(frame.format, FrameFormat::Rgb);
     assert_eq!(frame.frame_data.len(), (frame.width * frame.height * 3) as usize);
 }
@@ -106,27 +79,18 @@ fn frames_are_read_and_written_alike() {
 #[test]
 fn results_are_read_whole() {
     for name in RESULTS {
-        let WorkerMessage::Result(result) = WorkerMessage::decode(&body(name)).unwrap() else {
-            panic!("{name}")
-        };
+        let WorkerMessage::Result(result) = WorkerMessage::decode(&body(name)).unwrap() else { panic!("{name}") };
         assert_eq!(serde_json::to_value(&result).unwrap(), json(name), "{name}");
     }
 }
 
 #[test]
 fn ready_acks_errors_and_commands_are_read() {
-    let WorkerMessage::Ready(ready) = WorkerMessage::decode(&body("ready")).unwrap() else {
-        panic!("ready")
-    };
+    let WorkerMessage::Ready(ready) = WorkerMessage::decode(&body("ready")).unwrap() else { panic!("ready") };
     let told = json("ready");
-    assert_eq!(
-        (ready.worker.as_str(), ready.load_ms),
-        ("person_detector", told["load_ms"].as_f64().unwrap())
-    );
+    assert_eq!((ready.worker.as_str(), ready.load_ms), ("person_detector", told["load_ms"].as_f64().unwrap()));
     assert_eq!(serde_json::to_value(&ready.models).unwrap(), told["models"]);
-    let WorkerMessage::Ready(motion) = WorkerMessage::decode(&body("ready_motion")).unwrap() else {
-        panic!("ready")
-    };
+    let WorkerMessage::Ready(motion) = WorkerMessage::decode(&body("ready_motion")).unwrap() else { panic!("ready") };
     assert_eq!(motion.models.file_640, None);
 
     let ack = |name: &str| match WorkerMessage::decode(&body(name)).unwrap() {
@@ -140,33 +104,20 @@ fn ready_acks_errors_and_commands_are_read() {
         WorkerMessage::Fault(fault) => fault,
         other => panic!("{name}: {other:?}"),
     };
-    assert_eq!(
-        fault("error_with_seq").frame_seq,
-        json("error_with_seq")["frame_seq"].as_u64()
-    );
+    assert_eq!(fault("error_with_seq").frame_seq, json("error_with_seq")["frame_seq"].as_u64());
     assert_eq!(fault("error_without_seq").frame_seq, None);
 
     let command = body("command");
-    let HostMessage::Command(command) = HostMessage::decode(&command).unwrap() else {
-        panic!("command")
-    };
+    let HostMessage::Command(command) = HostMessage::decode(&command).unwrap() else { panic!("command") };
     assert_eq!(serde_json::Value::Object(command.params), json("command")["params"]);
 }
 
 #[test]
 fn bad_messages_are_refused_by_name() {
     let missing = HostMessage::decode(&body("missing_field")).unwrap_err().to_string();
-    assert!(
-        missing.contains("frame message, field meta") && missing.contains("`seq`"),
-        "{missing}"
-    );
-    let missing = WorkerMessage::decode(&body("result_missing_field"))
-        .unwrap_err()
-        .to_string();
+    assert!(missing.contains("frame message, field meta") && missing.contains("`seq`"), "{missing}");
+    let missing = WorkerMessage::decode(&body("result_missing_field")).unwrap_err().to_string();
     assert!(missing.contains("missing field `frame_seq`"), "{missing}");
     assert!(matches!(HostMessage::decode(&body("unknown_tag")), Err(WireError::UnknownType(t)) if t == "telemetry"));
-    assert!(matches!(
-        WorkerMessage::decode(&body("not_a_map")),
-        Err(WireError::NotAMessage(_))
-    ));
+    assert!(matches!(WorkerMessage::decode(&body("not_a_map")), Err(WireError::NotAMessage(_))));
 }

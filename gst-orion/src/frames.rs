@@ -22,11 +22,7 @@ pub(crate) fn always_pads() -> Vec<gst::PadTemplate> {
     [gst::PadDirection::Sink, gst::PadDirection::Src]
         .into_iter()
         .filter_map(|direction| {
-            let name = if direction == gst::PadDirection::Sink {
-                "sink"
-            } else {
-                "src"
-            };
+            let name = if direction == gst::PadDirection::Sink { "sink" } else { "src" };
             gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &CAPS).ok()
         })
         .collect()
@@ -46,13 +42,7 @@ impl Picture {
     pub(crate) fn from_caps(caps: &gst::CapsRef) -> Result<Self, glib::BoolError> {
         let structure = caps.structure(0).ok_or_else(|| glib::bool_error!("caps are empty"))?;
         if structure.name() == "image/jpeg" {
-            let side = |name| {
-                structure
-                    .get::<i32>(name)
-                    .ok()
-                    .and_then(|n| u32::try_from(n).ok())
-                    .filter(|n| *n > 0)
-            };
+            let side = |name| structure.get::<i32>(name).ok().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
             return Ok(Self::Jpeg(side("width").zip(side("height"))));
         }
         let info = VideoInfo::from_caps(caps)?;
@@ -107,9 +97,7 @@ impl MappedPicture {
     pub(crate) fn pieces(&self) -> Vec<&[u8]> {
         match self {
             Self::Bytes(bytes) => vec![bytes.as_slice()],
-            Self::Frame(frame) => (0..frame.n_planes())
-                .flat_map(|plane| plane_pieces(frame, plane))
-                .collect(),
+            Self::Frame(frame) => (0..frame.n_planes()).flat_map(|plane| plane_pieces(frame, plane)).collect(),
         }
     }
 
@@ -136,9 +124,7 @@ fn plane_pieces(frame: &gst_video::VideoFrame<gst_video::video_frame::Readable>,
     if row == stride {
         return data.get(..rows * row).into_iter().collect();
     }
-    (0..rows)
-        .filter_map(|n| data.get(n * stride..n * stride + row))
-        .collect()
+    (0..rows).filter_map(|n| data.get(n * stride..n * stride + row)).collect()
 }
 
 #[cfg(test)]
@@ -170,9 +156,7 @@ mod tests {
         let info = VideoInfo::builder(VideoFormat::Rgb, 1, 2).build().unwrap();
         assert_eq!(info.stride()[0], 4);
         let picture = Picture::from_caps(&info.to_caps().unwrap()).unwrap();
-        let mapped = picture
-            .map(gst::Buffer::from_slice([1u8, 2, 3, 99, 4, 5, 6, 99]))
-            .unwrap();
+        let mapped = picture.map(gst::Buffer::from_slice([1u8, 2, 3, 99, 4, 5, 6, 99])).unwrap();
         assert_eq!(mapped.pieces().concat(), [1, 2, 3, 4, 5, 6]);
         assert!(picture.map(gst::Buffer::from_slice([0u8; 3])).is_err());
     }
@@ -182,10 +166,7 @@ mod tests {
         gst::init().unwrap();
         let caps = gst::Caps::new_empty_simple("image/jpeg");
         assert_eq!(Picture::from_caps(&caps).unwrap().size(), None);
-        let caps = gst::Caps::builder("image/jpeg")
-            .field("width", 8i32)
-            .field("height", 6i32)
-            .build();
+        let caps = gst::Caps::builder("image/jpeg").field("width", 8i32).field("height", 6i32).build();
         assert_eq!(Picture::from_caps(&caps).unwrap().size(), Some((8, 6)));
     }
 }

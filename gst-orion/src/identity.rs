@@ -11,17 +11,13 @@ pub(crate) fn check_instance(id: &str) -> Result<(), String> {
     if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
         Ok(())
     } else {
-        Err(format!(
-            "{id:?} is not an instance id; letters, digits, _ and - are allowed, at least one"
-        ))
+        Err(format!("{id:?} is not an instance id; letters, digits, _ and - are allowed, at least one"))
     }
 }
 
 /// Now, ns since 1970.
 pub(crate) fn wall_clock() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_nanos() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
 #[cfg(test)]

@@ -111,10 +111,7 @@ pub fn frame(buffer: &gst::BufferRef) -> Option<FrameInfo> {
         arrived: s.get("arrived").ok()?,
         instance_id: s.get("instance-id").ok()?,
         room_id: s.get("room-id").ok()?,
-        attention: s
-            .get::<&str>("attention")
-            .ok()
-            .and_then(|json| serde_json::from_str(json).ok()),
+        attention: s.get::<&str>("attention").ok().and_then(|json| serde_json::from_str(json).ok()),
     })
 }
 
@@ -132,11 +129,7 @@ pub fn set_frame(buffer: &mut gst::BufferRef, info: &FrameInfo) -> Result<(), gl
     s.set("arrived", info.arrived);
     s.set("instance-id", info.instance_id.as_str());
     s.set("room-id", info.room_id.as_str());
-    match info
-        .attention
-        .as_ref()
-        .and_then(|attention| serde_json::to_string(attention).ok())
-    {
+    match info.attention.as_ref().and_then(|attention| serde_json::to_string(attention).ok()) {
         Some(json) => s.set("attention", json),
         None => s.remove_field("attention"),
     }
@@ -209,10 +202,7 @@ pub fn inferences(buffer: &gst::BufferRef) -> Vec<Inference> {
                 result: s.get("result").ok()?,
                 sent: s.get("sent").ok()?,
                 answered: s.get("answered").ok()?,
-                lost: lost
-                    .iter()
-                    .filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?)))
-                    .collect(),
+                lost: lost.iter().filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?))).collect(),
             })
         })
         .collect()
@@ -262,11 +252,7 @@ mod tests {
             answered: 2,
             lost: BTreeMap::from([("queue_full".to_owned(), 3)]),
         };
-        let motion = Inference {
-            kind: "motion_detection".into(),
-            lost: BTreeMap::new(),
-            ..person.clone()
-        };
+        let motion = Inference { kind: "motion_detection".into(), lost: BTreeMap::new(), ..person.clone() };
         add_inference(buffer, &person).unwrap();
         add_inference(buffer, &motion).unwrap();
         assert_eq!(inferences(buffer), [person, motion]);

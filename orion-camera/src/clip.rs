@@ -46,10 +46,7 @@ pub(crate) struct Clip {
 impl Clip {
     /// Opens the clip and decides how it is served.
     pub(crate) fn open(path: &Path) -> Result<Self, ClipError> {
-        std::fs::File::open(path).map_err(|error| ClipError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
+        std::fs::File::open(path).map_err(|error| ClipError::Unreadable { path: path.to_owned(), error })?;
         let mut reader = Reader::open(path)?;
         // Cameras send frames in the order in which they are shown, and receivers rely on it: those of GStreamer 1.22 take
         // wrong times from a stream with B-frames. Such a clip is encoded again, others are sent as they are.
@@ -61,10 +58,7 @@ impl Clip {
         };
         let launch =
             format!("( appsrc name=clip is-live=true format=time block=true max-buffers=30 max-bytes=0 ! {steps} )");
-        Ok(Self {
-            path: path.to_owned(),
-            launch,
-        })
+        Ok(Self { path: path.to_owned(), launch })
     }
 
     /// The launch text of an RTSP media; its `appsrc` is called `clip` and wants to be fed by [`Clip::feed`].
@@ -114,9 +108,7 @@ impl Timeline {
         // A clip begins with a key frame, which is shown first; clips may start later than at zero.
         let first = *self.first.get_or_insert(time);
         let shown = self.offset + time.saturating_sub(first);
-        self.end = self
-            .end
-            .max(shown + duration.filter(|d| *d > ClockTime::ZERO).unwrap_or(FRAME));
+        self.end = self.end.max(shown + duration.filter(|d| *d > ClockTime::ZERO).unwrap_or(FRAME));
         shown
     }
 
@@ -149,19 +141,14 @@ impl Reader {
         let parse = make("parsebin", "gstreamer1.0-plugins-base")?;
         let sink = AppSink::builder().sync(false).max_buffers(30).build();
         let pipeline = gst::Pipeline::new();
-        let unusable = |reason: String| ClipError::NotUsable {
-            path: path.to_owned(),
-            reason,
-        };
+        let unusable = |reason: String| ClipError::NotUsable { path: path.to_owned(), reason };
         pipeline
             .add_many([&source, &parse, sink.upcast_ref()])
             .and_then(|()| source.link(&parse))
             .map_err(|error| unusable(error.to_string()))?;
         let target = sink.clone();
         parse.connect_pad_added(move |_, pad| {
-            let video = pad
-                .current_caps()
-                .and_then(|caps| Some(caps.structure(0)?.name().starts_with("video/")));
+            let video = pad.current_caps().and_then(|caps| Some(caps.structure(0)?.name().starts_with("video/")));
             // Of several video tracks the first is served; sound is left out.
             if video == Some(true)
                 && let Some(into) = target.static_pad("sink").filter(|into| !into.is_linked())
@@ -186,11 +173,7 @@ impl Reader {
             .map_err(|_| reader.unusable(reader.error().unwrap_or_else(|| "it cannot be opened".into())))?;
         let first = reader.next()?.ok_or_else(|| unusable("it holds no picture".into()))?;
         reader.caps = first.caps_owned().unwrap_or_else(gst::Caps::new_empty);
-        let media_type = reader
-            .caps
-            .structure(0)
-            .map_or("unknown", |s| s.name().as_str())
-            .to_owned();
+        let media_type = reader.caps.structure(0).map_or("unknown", |s| s.name().as_str()).to_owned();
         reader.codec = Codec::from_media_type(&media_type)
             .ok_or_else(|| unusable(format!("its codec is {media_type}, only H.264 and H.265 can be served")))?;
         reader.first = Some(first);
@@ -254,17 +237,12 @@ impl Reader {
     }
 
     fn unusable(&self, reason: String) -> ClipError {
-        ClipError::NotUsable {
-            path: self.path.clone(),
-            reason,
-        }
+        ClipError::NotUsable { path: self.path.clone(), reason }
     }
 }
 
 fn make(name: &'static str, package: &'static str) -> Result<gst::Element, ClipError> {
-    gst::ElementFactory::make(name)
-        .build()
-        .map_err(|_| ClipError::Missing { name, package })
+    gst::ElementFactory::make(name).build().map_err(|_| ClipError::Missing { name, package })
 }
 
 #[cfg(test)]
@@ -292,10 +270,7 @@ mod tests {
     fn what_is_no_clip_is_refused_with_its_name() {
         gst::init().unwrap();
         let missing = Clip::open(Path::new("/nowhere/x.mp4")).unwrap_err().to_string();
-        assert!(
-            missing.contains("/nowhere/x.mp4") && missing.contains("No such file"),
-            "{missing}"
-        );
+        assert!(missing.contains("/nowhere/x.mp4") && missing.contains("No such file"), "{missing}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "not a clip\n".repeat(50)).unwrap();
         let error = Clip::open(file.path()).unwrap_err().to_string();

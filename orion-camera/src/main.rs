@@ -52,12 +52,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     gst::init().context("GStreamer does not start")?;
     let content = match arguments.clip {
         Some(path) => Content::Clip(Clip::open(&path)?),
-        None => Content::Picture(Picture::new(
-            arguments.codec,
-            arguments.width,
-            arguments.height,
-            arguments.fps,
-        )?),
+        None => Content::Picture(Picture::new(arguments.codec, arguments.width, arguments.height, arguments.fps)?),
     };
     let server = Server::start(content, arguments.address, arguments.port)?;
     signals.quit(server.main_loop())?;

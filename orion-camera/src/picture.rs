@@ -42,11 +42,7 @@ impl Codec {
 
     /// Encoders with their settings (one key frame a second, no delay) and Debian packages, best first.
     fn encoders(self, key_frames: u32) -> Vec<Encoder> {
-        let encoder = |name, package, settings| Encoder {
-            name,
-            package,
-            settings,
-        };
+        let encoder = |name, package, settings| Encoder { name, package, settings };
         match self {
             Self::H264 => vec![
                 encoder(
@@ -81,11 +77,7 @@ pub(crate) enum PictureError {
     #[error("--{side} {value}: the encoders need an even number of pixels")]
     Odd { side: &'static str, value: u32 },
     #[error("no encoder for {codec:?}: none of {tried} is installed; try `apt install {package}`")]
-    NoEncoder {
-        codec: Codec,
-        tried: String,
-        package: &'static str,
-    },
+    NoEncoder { codec: Codec, tried: String, package: &'static str },
 }
 
 /// A ball that moves, encoded live.
@@ -135,14 +127,8 @@ pub(crate) fn encoder(codec: Codec, key_frames: u32) -> Result<String, PictureEr
 fn choose(codec: Codec, key_frames: u32, installed: impl Fn(&str) -> bool) -> Result<String, PictureError> {
     let encoders = codec.encoders(key_frames);
     let Some(encoder) = encoders.iter().find(|encoder| installed(encoder.name)) else {
-        let tried = encoders
-            .iter()
-            .map(|encoder| encoder.name)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let package = encoders
-            .first()
-            .map_or("gstreamer1.0-plugins-bad", |encoder| encoder.package);
+        let tried = encoders.iter().map(|encoder| encoder.name).collect::<Vec<_>>().join(", ");
+        let package = encoders.first().map_or("gstreamer1.0-plugins-bad", |encoder| encoder.package);
         return Err(PictureError::NoEncoder { codec, tried, package });
     };
     Ok(format!("{} {} ! {}", encoder.name, encoder.settings, codec.payloader()))
@@ -161,16 +147,8 @@ mod tests {
         let launch = |codec, have: &'static str| {
             Picture::with(codec, 640, 480, 15, |name| have.contains(name)).map(|p| p.launch)
         };
-        assert!(
-            launch(Codec::H264, "x264enc openh264enc")
-                .unwrap()
-                .contains("! x264enc tune=zerolatency")
-        );
-        assert!(
-            launch(Codec::H264, "openh264enc")
-                .unwrap()
-                .contains("gop-size=15 ! rtph264pay")
-        );
+        assert!(launch(Codec::H264, "x264enc openh264enc").unwrap().contains("! x264enc tune=zerolatency"));
+        assert!(launch(Codec::H264, "openh264enc").unwrap().contains("gop-size=15 ! rtph264pay"));
         assert!(launch(Codec::H265, "x265enc").unwrap().contains("rtph265pay name=pay0"));
         let error = launch(Codec::H264, "").unwrap_err().to_string();
         assert!(
@@ -181,9 +159,7 @@ mod tests {
 
     #[test]
     fn odd_sides_are_refused_by_name() {
-        let error = Picture::with(Codec::H264, 640, 481, 15, |_| true)
-            .unwrap_err()
-            .to_string();
+        let error = Picture::with(Codec::H264, 640, 481, 15, |_| true).unwrap_err().to_string();
         assert!(error.starts_with("--height 481"), "{error}");
     }
 }

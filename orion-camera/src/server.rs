@@ -56,13 +56,8 @@ impl Server {
                 factory.connect_media_configure(move |_, media| feed(&clip, &media.element()));
             }
         }
-        server
-            .mount_points()
-            .ok_or(ServerError::Mounts)?
-            .add_factory(PATH, factory);
-        let listen = ServerError::Listen {
-            address: SocketAddr::new(address, port),
-        };
+        server.mount_points().ok_or(ServerError::Mounts)?.add_factory(PATH, factory);
+        let listen = ServerError::Listen { address: SocketAddr::new(address, port) };
         let Ok(source) = server.attach(None) else {
             return Err(listen);
         };
@@ -74,12 +69,7 @@ impl Server {
             });
         }
         let url = format!("rtsp://{}{PATH}", SocketAddr::new(address, port));
-        Ok(Self {
-            server,
-            main_loop: glib::MainLoop::new(None, false),
-            source: Some(source),
-            url,
-        })
+        Ok(Self { server, main_loop: glib::MainLoop::new(None, false), source: Some(source), url })
     }
 
     /// The stream's address.

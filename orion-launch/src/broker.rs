@@ -67,10 +67,7 @@ impl Broker {
     /// [`BrokerError`] names the cause and the remedy.
     pub(crate) async fn start(host: &str, port: u16) -> Result<Self, BrokerError> {
         let ip = host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let free = |source| BrokerError::Io {
-            what: "no free port",
-            source,
-        };
+        let free = |source| BrokerError::Io { what: "no free port", source };
         let port = if port == 0 { free_port(ip).map_err(free)? } else { port };
         let address = SocketAddr::new(ip, port);
         let program = find().ok_or(BrokerError::Missing)?;
@@ -94,10 +91,7 @@ impl Broker {
     pub(crate) async fn failed(&mut self) -> BrokerError {
         match (&mut self.keeper).await {
             Ok(error) => error,
-            Err(error) => BrokerError::Io {
-                what: "it is no longer looked after",
-                source: error.into(),
-            },
+            Err(error) => BrokerError::Io { what: "it is no longer looked after", source: error.into() },
         }
     }
 
@@ -138,10 +132,7 @@ async fn keep(mut child: Child, program: PathBuf, address: SocketAddr, mut stop:
 }
 
 async fn start(program: &Path, address: SocketAddr) -> Result<Child, BrokerError> {
-    let failed = |source| BrokerError::Io {
-        what: "mosquitto does not start",
-        source,
-    };
+    let failed = |source| BrokerError::Io { what: "mosquitto does not start", source };
     let mut child = spawn(program, address.port()).map_err(failed)?;
     let deadline = Instant::now() + START_LIMIT;
     loop {
@@ -172,18 +163,12 @@ fn spawn(program: &Path, port: u16) -> std::io::Result<Child> {
     // Without a configuration it listens on loopback only, needs no password and keeps nothing on disk: whatever is
     // retained is said again on each connection.
     command.arg("-p").arg(port.to_string());
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     // Ctrl-C at a terminal goes to the daemon alone, which ends the broker last.
     command.process_group(0);
     // Started by root it would change its user itself, and with that forget that it shall die with us.
-    if let Some(user) = SERVICE_USERS
-        .iter()
-        .filter(|_| geteuid().is_root())
-        .find_map(|name| User::from_name(name).ok()?)
+    if let Some(user) =
+        SERVICE_USERS.iter().filter(|_| geteuid().is_root()).find_map(|name| User::from_name(name).ok()?)
     {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
@@ -202,15 +187,11 @@ fn spawn(program: &Path, port: u16) -> std::io::Result<Child> {
 }
 
 fn free_port(ip: IpAddr) -> std::io::Result<u16> {
-    TcpListener::bind((ip, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
+    TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).map(|address| address.port())
 }
 
 fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(DIRECTORIES.map(PathBuf::from));
-    directories
-        .map(|directory| directory.join("mosquitto"))
-        .find(|program| program.is_file())
+    directories.map(|directory| directory.join("mosquitto")).find(|program| program.is_file())
 }

@@ -70,9 +70,5 @@ pub(crate) struct Demo {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
-    if (0.1..=30.0).contains(&rate) {
-        Ok(rate)
-    } else {
-        Err("expected 0.1..30 Hz".into())
-    }
+    if (0.1..=30.0).contains(&rate) { Ok(rate) } else { Err("expected 0.1..30 Hz".into()) }
 }

@@ -94,11 +94,7 @@ impl Daemon {
     async fn assemble(config: &Config, broker_uri: String) -> Result<Self, DaemonError> {
         let pipeline = Pipeline::build(config, &broker_uri)?;
         // A pipeline of the user's own may be anything: it is not expected to be live.
-        let source = if config.pipeline.is_empty() {
-            config.source()
-        } else {
-            SourceKind::File
-        };
+        let source = if config.pipeline.is_empty() { config.source() } else { SourceKind::File };
         let status = Status {
             instance_id: config.instance_id.clone(),
             broker_uri: broker_uri.clone(),
@@ -117,17 +113,8 @@ impl Daemon {
             SourceKind::Test => "test picture".into(),
         };
         let shutdown_timeout = Duration::from_secs_f64(config.shutdown_timeout_s);
-        let mut daemon = Self {
-            http,
-            pipeline,
-            status,
-            broker: None,
-            broker_uri,
-            source,
-            camera,
-            shutdown_timeout,
-            over: false,
-        };
+        let mut daemon =
+            Self { http, pipeline, status, broker: None, broker_uri, source, camera, shutdown_timeout, over: false };
         daemon.play().await?;
         Ok(daemon)
     }
@@ -222,11 +209,7 @@ impl Daemon {
                 () = hurry => hurried = true,
             }
         }
-        let left = if hurried {
-            LEAST
-        } else {
-            deadline.saturating_duration_since(Instant::now()).max(LEAST)
-        };
+        let left = if hurried { LEAST } else { deadline.saturating_duration_since(Instant::now()).max(LEAST) };
         if !self.pipeline.stop(left).await {
             tracing::warn!("the pipeline did not stop within {left:.1?}");
         }
@@ -258,13 +241,7 @@ fn heard(note: Note) -> Result<bool, DaemonError> {
         Note::Warning { element, text } => tracing::warn!("{element}: {text}"),
         Note::Info { element, text } => tracing::info!("{element}: {text}"),
         Note::Worker(worker) => {
-            tracing::info!(
-                "worker {} (pid {}) {}: {}",
-                worker.index,
-                worker.pid,
-                worker.event,
-                worker.reason
-            );
+            tracing::info!("worker {} (pid {}) {}: {}", worker.index, worker.pid, worker.event, worker.reason);
         }
     }
     Ok(false)

@@ -30,10 +30,7 @@ pub(crate) struct Verdict {
 /// Unhealthy without frames or without any worker that takes them; degraded while some workers are away, or while results
 /// wait for the broker. Dropped frames are no illness: a camera gives more than is wanted.
 pub(crate) fn judge(state: &Snapshot) -> Verdict {
-    let mut verdict = Verdict {
-        status: Health::Healthy,
-        reasons: Vec::new(),
-    };
+    let mut verdict = Verdict { status: Health::Healthy, reasons: Vec::new() };
     let mut find = |status: Health, reason: String| {
         verdict.status = verdict.status.max(status);
         verdict.reasons.push(reason);
@@ -48,20 +45,9 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
     for worker in &state.workers {
         let away: Vec<_> = worker.processes.iter().filter(|process| !process.is_ready()).collect();
         for process in &away {
-            let status = if away.len() == worker.processes.len() {
-                Health::Unhealthy
-            } else {
-                Health::Degraded
-            };
-            let error = if process.last_error.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", process.last_error)
-            };
-            find(
-                status,
-                format!("{} worker {} is {}{error}", worker.name, process.index, process.state),
-            );
+            let status = if away.len() == worker.processes.len() { Health::Unhealthy } else { Health::Degraded };
+            let error = if process.last_error.is_empty() { String::new() } else { format!(": {}", process.last_error) };
+            find(status, format!("{} worker {} is {}{error}", worker.name, process.index, process.state));
         }
         if worker.processes.is_empty() {
             find(Health::Unhealthy, format!("{} has no worker", worker.name));
@@ -72,10 +58,7 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
             "" => String::new(),
             error => format!(": {error}"),
         };
-        find(
-            Health::Degraded,
-            format!("no connection to the broker {}{error}", state.broker.uri),
-        );
+        find(Health::Degraded, format!("no connection to the broker {}{error}", state.broker.uri));
     }
     verdict
 }
@@ -94,16 +77,8 @@ mod tests {
         Snapshot {
             instance_id: "a".into(),
             uptime_s: 1.0,
-            stream: Stream {
-                live,
-                frames: 1,
-                last_frame_age_s: age,
-            },
-            broker: Broker {
-                uri: "mqtt://b".into(),
-                connected,
-                ..Broker::default()
-            },
+            stream: Stream { live, frames: 1, last_frame_age_s: age },
+            broker: Broker { uri: "mqtt://b".into(), connected, ..Broker::default() },
             workers: vec![Worker {
                 name: "infer".into(),
                 drop_rate: 0.99,
@@ -122,47 +97,12 @@ mod tests {
             (Some(9.0), false, &["busy"], true, Healthy, ""),
             (Some(2.5), true, &["ready"], true, Unhealthy, "no frame for 2.5 s"),
             (None, false, &["ready"], true, Unhealthy, "no frame has come yet"),
-            (
-                Some(0.1),
-                true,
-                &["ready", "backing-off"],
-                true,
-                Degraded,
-                "infer worker 1 is backing-off",
-            ),
-            (
-                Some(0.1),
-                true,
-                &["starting"],
-                true,
-                Unhealthy,
-                "infer worker 0 is starting",
-            ),
-            (
-                Some(0.1),
-                true,
-                &["failed", "stopped"],
-                true,
-                Unhealthy,
-                "infer worker 1 is stopped",
-            ),
+            (Some(0.1), true, &["ready", "backing-off"], true, Degraded, "infer worker 1 is backing-off"),
+            (Some(0.1), true, &["starting"], true, Unhealthy, "infer worker 0 is starting"),
+            (Some(0.1), true, &["failed", "stopped"], true, Unhealthy, "infer worker 1 is stopped"),
             (Some(0.1), true, &[], true, Unhealthy, "infer has no worker"),
-            (
-                Some(0.1),
-                true,
-                &["ready"],
-                false,
-                Degraded,
-                "no connection to the broker mqtt://b",
-            ),
-            (
-                Some(3.0),
-                true,
-                &["ready"],
-                false,
-                Unhealthy,
-                "no connection to the broker",
-            ),
+            (Some(0.1), true, &["ready"], false, Degraded, "no connection to the broker mqtt://b"),
+            (Some(3.0), true, &["ready"], false, Unhealthy, "no connection to the broker"),
         ] {
             let verdict = judge(&state(age, live, workers, connected));
             assert_eq!(verdict.status, status, "{age:?} {live} {workers:?} {connected}");

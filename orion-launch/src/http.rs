@@ -47,17 +47,11 @@ impl Http {
     /// # Errors
     /// [`BindError`] names the address and the key.
     pub(crate) async fn start(bind: &str, status: Status) -> Result<Self, BindError> {
-        let failed = |source| BindError {
-            address: bind.to_owned(),
-            source,
-        };
+        let failed = |source| BindError { address: bind.to_owned(), source };
         let listener = TcpListener::bind(bind).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let router = Router::new()
-            .route(
-                "/health",
-                get(|| async { Json(serde_json::json!({"status": "alive"})) }),
-            )
+            .route("/health", get(|| async { Json(serde_json::json!({"status": "alive"})) }))
             .route("/readiness", get(readiness))
             .with_state(status);
         let task = tokio::spawn(async move {

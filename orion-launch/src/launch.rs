@@ -204,10 +204,7 @@ mod tests {
             c.camera.file = "my clip.mp4".into();
             c.stream.format = Format::Raw;
         });
-        assert!(
-            text.starts_with(r#"filesrc location="my clip.mp4" ! decodebin ! videoconvert"#),
-            "{text}"
-        );
+        assert!(text.starts_with(r#"filesrc location="my clip.mp4" ! decodebin ! videoconvert"#), "{text}");
         for absent in ["queue", "max-rate", "jpegenc"] {
             assert!(!text.contains(absent), "{absent}: {text}");
         }
@@ -216,40 +213,19 @@ mod tests {
     #[test]
     fn keys_end_in_properties() {
         for (change, expected) in [
-            (
-                (|c| c.camera.rtsp_url = "rtsp://a/b".into()) as fn(&mut Config),
-                "decodebin",
-            ),
+            ((|c| c.camera.rtsp_url = "rtsp://a/b".into()) as fn(&mut Config), "decodebin"),
             (
                 |c| (c.camera.rtsp_url, c.camera.codec) = ("rtsp://a/b".into(), Codec::H265),
                 "rtph265depay ! h265parse ! avdec_h265 ",
             ),
             (|c| c.stream.fps = 2.5, "width=852,height=480,framerate=2500/1000\""),
             (|c| c.stream.fps = 2.5, "max-rate=2.5 "),
-            (
-                |c| c.stream.resolution = crate::config::Resolution::R1080,
-                "height=[2,1080,2]",
-            ),
-            (
-                |c| c.models.person_detector.model_path = "/m/a b.onnx".into(),
-                r#" model-file="/m/a b.onnx""#,
-            ),
-            (
-                |c| c.models.person_detector.worker_command = "python3 w.py".into(),
-                r#" worker-command="python3 w.py""#,
-            ),
-            (
-                |c| c.models.person_detector.labels = vec!["cat".into(), "dog".into()],
-                r#" labels="cat,dog""#,
-            ),
-            (
-                |c| c.mqtt.prefix = "house/x".into(),
-                r#"topic="house/x/inferences/{instance_id}/{type}""#,
-            ),
-            (
-                |c| c.mqtt.password_file = "/run/pw".into(),
-                r#" password-file="/run/pw""#,
-            ),
+            (|c| c.stream.resolution = crate::config::Resolution::R1080, "height=[2,1080,2]"),
+            (|c| c.models.person_detector.model_path = "/m/a b.onnx".into(), r#" model-file="/m/a b.onnx""#),
+            (|c| c.models.person_detector.worker_command = "python3 w.py".into(), r#" worker-command="python3 w.py""#),
+            (|c| c.models.person_detector.labels = vec!["cat".into(), "dog".into()], r#" labels="cat,dog""#),
+            (|c| c.mqtt.prefix = "house/x".into(), r#"topic="house/x/inferences/{instance_id}/{type}""#),
+            (|c| c.mqtt.password_file = "/run/pw".into(), r#" password-file="/run/pw""#),
             (|c| c.pipeline = "fakesrc ! fakesink".into(), "fakesrc ! fakesink"),
         ] {
             let text = changed(change);
@@ -282,21 +258,12 @@ mod tests {
                 gst::ClockTime::from_seconds(10),
                 &[gst::MessageType::Eos, gst::MessageType::Error],
             );
-            let caps = pipeline
-                .by_name("out")
-                .unwrap()
-                .static_pad("sink")
-                .unwrap()
-                .current_caps()
-                .unwrap();
+            let caps = pipeline.by_name("out").unwrap().static_pad("sink").unwrap().current_caps().unwrap();
             pipeline.set_state(gst::State::Null).unwrap();
             assert_eq!(end.unwrap().type_(), gst::MessageType::Eos);
             let s = caps.structure(0).unwrap();
             let size = (s.get::<i32>("width").unwrap(), s.get::<i32>("height").unwrap());
-            assert!(
-                (size.0 - expected.0).abs() <= 2 && size.1 == expected.1,
-                "{source}: {size:?}"
-            );
+            assert!((size.0 - expected.0).abs() <= 2 && size.1 == expected.1, "{source}: {size:?}");
         }
     }
 }

@@ -29,9 +29,7 @@ pub(crate) fn init(format: LogFormat, default: &str) {
     let _ = if json {
         log.json().try_init()
     } else {
-        log.with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init()
+        log.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
     };
 }
 

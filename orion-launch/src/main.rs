@@ -31,9 +31,7 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        None => with(arguments.config.as_deref(), |config| {
-            run::run(config, arguments.log_format)
-        }),
+        None => with(arguments.config.as_deref(), |config| run::run(config, arguments.log_format)),
         Some(Command::Check(file)) => with(file.config.as_deref(), |_| print("the configuration is good")),
         Some(Command::PrintConfig(file)) => with(file.config.as_deref(), |config| match config.to_yaml() {
             Ok(yaml) => print(yaml.trim_end()),

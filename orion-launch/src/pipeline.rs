@@ -42,11 +42,7 @@ pub(crate) enum Note {
     /// All is done.
     End,
     /// It cannot go on.
-    Error {
-        element: String,
-        text: String,
-        details: String,
-    },
+    Error { element: String, text: String, details: String },
     /// The source cannot be reached or read (any more).
     SourceError(String),
     /// It goes on.
@@ -75,10 +71,7 @@ impl Inlet {
     fn new(rate: Option<f64>) -> Self {
         let mut state = InletState::default();
         state.gate.set_rate(rate.unwrap_or(0.0));
-        Self {
-            state: Mutex::new(state),
-            created: Instant::now(),
-        }
+        Self { state: Mutex::new(state), created: Instant::now() }
     }
 
     fn lock(&self) -> MutexGuard<'_, InletState> {
@@ -158,11 +151,7 @@ impl Pipeline {
             let inlet = inlet.clone();
             pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
                 let pts = info.buffer().and_then(|buffer| buffer.pts());
-                if inlet.admit(pts) {
-                    gst::PadProbeReturn::Ok
-                } else {
-                    gst::PadProbeReturn::Drop
-                }
+                if inlet.admit(pts) { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
             });
         }
         let (sender, notes) = mpsc::unbounded_channel();
@@ -175,12 +164,7 @@ impl Pipeline {
                 gst::BusSyncReply::Drop
             });
         }
-        Ok(Self {
-            pipeline,
-            entry,
-            inlet,
-            notes,
-        })
+        Ok(Self { pipeline, entry, inlet, notes })
     }
 
     /// Lets it run.
@@ -188,10 +172,7 @@ impl Pipeline {
     /// # Errors
     /// An element refuses; the reason comes with [`Pipeline::next`].
     pub(crate) fn play(&self) -> Result<(), PipelineError> {
-        self.pipeline
-            .set_state(gst::State::Playing)
-            .map(|_| ())
-            .map_err(|_| PipelineError::Start)
+        self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| PipelineError::Start)
     }
 
     /// What it says next.
@@ -235,11 +216,8 @@ fn ours(pipeline: &gst::Pipeline) -> Vec<gst::Element> {
         .flatten()
         .filter(|e| e.factory().is_some_and(|f| f.name().starts_with("orion")))
         .collect();
-    let rank = |e: &gst::Element| {
-        ["orionroi", "orionpyinfer", "orionmqttsink"]
-            .iter()
-            .position(|name| source::is(e, name))
-    };
+    let rank =
+        |e: &gst::Element| ["orionroi", "orionpyinfer", "orionmqttsink"].iter().position(|name| source::is(e, name));
     elements.sort_by_key(rank);
     elements
 }
@@ -253,11 +231,7 @@ fn is_in_source(element: &gst::Object) -> bool {
 }
 
 fn note(message: &gst::Message) -> Option<Note> {
-    let element = || {
-        message
-            .src()
-            .map_or_else(|| "pipeline".to_owned(), |src| src.name().to_string())
-    };
+    let element = || message.src().map_or_else(|| "pipeline".to_owned(), |src| src.name().to_string());
     Some(match message.view() {
         gst::MessageView::Eos(_) => Note::End,
         gst::MessageView::Error(error)
@@ -272,14 +246,8 @@ fn note(message: &gst::Message) -> Option<Note> {
             text: error.error().to_string(),
             details: error.debug().map_or_else(String::new, |debug| debug.to_string()),
         },
-        gst::MessageView::Warning(warning) => Note::Warning {
-            element: element(),
-            text: warning.error().to_string(),
-        },
-        gst::MessageView::Info(info) => Note::Info {
-            element: element(),
-            text: info.error().to_string(),
-        },
+        gst::MessageView::Warning(warning) => Note::Warning { element: element(), text: warning.error().to_string() },
+        gst::MessageView::Info(info) => Note::Info { element: element(), text: info.error().to_string() },
         gst::MessageView::Element(_) => Note::Worker(WorkerEvent::parse(message)?),
         _ => return None,
     })
@@ -293,14 +261,9 @@ mod tests {
     fn the_gate_counts_what_it_drops_as_rate_limit() {
         let inlet = Inlet::new(Some(10.0));
         assert_eq!(inlet.age(), None);
-        let passed = (0..60)
-            .filter(|n| inlet.admit(Some(gst::ClockTime::from_mseconds(n * 1000 / 30))))
-            .count() as u64;
+        let passed = (0..60).filter(|n| inlet.admit(Some(gst::ClockTime::from_mseconds(n * 1000 / 30)))).count() as u64;
         let ledger = inlet.ledger();
-        assert_eq!(
-            (ledger.received(), ledger.forwarded(), ledger.in_flight()),
-            (60, passed, 0)
-        );
+        assert_eq!((ledger.received(), ledger.forwarded(), ledger.in_flight()), (60, passed, 0));
         assert_eq!(ledger.dropped().get(Cause::RateLimit), 60 - passed);
         assert!((19..=21).contains(&passed) && inlet.age().is_some());
     }

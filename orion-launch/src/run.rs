@@ -21,10 +21,7 @@ pub(crate) struct Signals {
 impl Signals {
     /// From now on they no longer end the process by themselves.
     pub(crate) fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// The next one.
@@ -38,10 +35,7 @@ impl Signals {
 
 /// Runs `work` on a runtime of this thread alone: children that are to die with the daemon are tied to their thread.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no async runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     let done = runtime.block_on(work);
     // A thread that hangs in an element must not keep the process.
     runtime.shutdown_background();
@@ -73,13 +67,7 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
     error
         .chain()
         .map(ToString::to_string)
-        .reduce(|text, cause| {
-            if text.contains(&cause) {
-                text
-            } else {
-                format!("{text}: {cause}")
-            }
-        })
+        .reduce(|text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
         .unwrap_or_default()
 }
 
@@ -90,14 +78,8 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         daemon = Daemon::start(config) => daemon?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    let http = daemon
-        .http_address()
-        .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/readiness"));
-    tracing::info!(
-        "{} is running; results go to {}, state: {http}",
-        config.instance_id,
-        daemon.broker_uri()
-    );
+    let http = daemon.http_address().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/readiness"));
+    tracing::info!("{} is running; results go to {}, state: {http}", config.instance_id, daemon.broker_uri());
     let code = match daemon.run(signals.next()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -39,18 +39,10 @@ struct Chain {
     decoders: [&'static str; 2],
 }
 
-const H264: Chain = Chain {
-    name: "H.264",
-    depay: "rtph264depay",
-    parse: "h264parse",
-    decoders: ["avdec_h264", "openh264dec"],
-};
-const H265: Chain = Chain {
-    name: "H.265",
-    depay: "rtph265depay",
-    parse: "h265parse",
-    decoders: ["avdec_h265", "libde265dec"],
-};
+const H264: Chain =
+    Chain { name: "H.264", depay: "rtph264depay", parse: "h264parse", decoders: ["avdec_h264", "openh264dec"] };
+const H265: Chain =
+    Chain { name: "H.265", depay: "rtph265depay", parse: "h265parse", decoders: ["avdec_h265", "libde265dec"] };
 
 /// The source of this configuration.
 ///
@@ -61,17 +53,10 @@ pub(crate) fn build(config: &Config) -> Result<gst::Bin, SourceError> {
         SourceKind::Rtsp => rtsp(config),
         SourceKind::File => {
             let path = &config.camera.file;
-            std::fs::File::open(path).map_err(|source| SourceError::File {
-                path: path.clone(),
-                source,
-            })?;
+            std::fs::File::open(path).map_err(|source| SourceError::File { path: path.clone(), source })?;
             dynamic(&launch::file(config))
         }
-        SourceKind::Test => Ok(gst::parse::bin_from_description_with_name(
-            &launch::test_picture(config),
-            true,
-            NAME,
-        )?),
+        SourceKind::Test => Ok(gst::parse::bin_from_description_with_name(&launch::test_picture(config), true, NAME)?),
     }
 }
 
@@ -86,15 +71,9 @@ fn empty() -> Result<(gst::Bin, gst::GhostPad), gst::glib::BoolError> {
 fn dynamic(text: &str) -> Result<gst::Bin, SourceError> {
     let (bin, out) = empty()?;
     let inner = gst::parse::bin_from_description(text, false)?;
-    let decode = inner
-        .iterate_sorted()
-        .into_iter()
-        .flatten()
-        .find(|e| is(e, "decodebin"));
-    let decode = decode.ok_or(SourceError::Missing {
-        name: "decodebin".into(),
-        package: "gstreamer1.0-plugins-base",
-    })?;
+    let decode = inner.iterate_sorted().into_iter().flatten().find(|e| is(e, "decodebin"));
+    let decode =
+        decode.ok_or(SourceError::Missing { name: "decodebin".into(), package: "gstreamer1.0-plugins-base" })?;
     let proxy = gst::GhostPad::builder(gst::PadDirection::Src).name("src").build();
     inner.add_pad(&proxy)?;
     bin.add(&inner)?;
@@ -158,23 +137,15 @@ fn chain(encoding: &str, wanted: Codec) -> Option<&'static Chain> {
 
 /// Puts the chain behind the camera's pad.
 fn connect(bin: &gst::Bin, out: &gst::GhostPad, pad: &gst::Pad, chain: &Chain) -> Result<(), SourceError> {
-    let decoder = chain
-        .decoders
-        .iter()
-        .find_map(|name| gst::ElementFactory::make(name).build().ok());
-    let decoder = decoder.ok_or_else(|| SourceError::NoDecoder {
-        codec: chain.name,
-        tried: chain.decoders.join(", "),
-    })?;
+    let decoder = chain.decoders.iter().find_map(|name| gst::ElementFactory::make(name).build().ok());
+    let decoder =
+        decoder.ok_or_else(|| SourceError::NoDecoder { codec: chain.name, tried: chain.decoders.join(", ") })?;
     if decoder.has_property("output-corrupt") {
         // Between a loss and the next key frame a decoder makes things up.
         decoder.set_property("output-corrupt", false);
     }
-    let elements = [
-        make(chain.depay, "gstreamer1.0-plugins-good")?,
-        make(chain.parse, "gstreamer1.0-plugins-bad")?,
-        decoder,
-    ];
+    let elements =
+        [make(chain.depay, "gstreamer1.0-plugins-good")?, make(chain.parse, "gstreamer1.0-plugins-bad")?, decoder];
     bin.add_many(&elements)?;
     gst::Element::link_many(&elements)?;
     let [depay, _, decoder] = &elements;
@@ -183,19 +154,13 @@ fn connect(bin: &gst::Bin, out: &gst::GhostPad, pad: &gst::Pad, chain: &Chain) -
         for element in &elements {
             element.sync_state_with_parent()?;
         }
-        pad.link(&first)
-            .map_err(|error| gst::glib::bool_error!("{}: {error}", chain.depay))?;
+        pad.link(&first).map_err(|error| gst::glib::bool_error!("{}: {error}", chain.depay))?;
     }
     Ok(())
 }
 
 fn make(name: &str, package: &'static str) -> Result<gst::Element, SourceError> {
-    gst::ElementFactory::make(name)
-        .build()
-        .map_err(|_| SourceError::Missing {
-            name: name.to_owned(),
-            package,
-        })
+    gst::ElementFactory::make(name).build().map_err(|_| SourceError::Missing { name: name.to_owned(), package })
 }
 
 fn media_type(pad: &gst::Pad) -> Option<String> {
@@ -226,9 +191,6 @@ mod tests {
         let mut config = Config::default();
         config.camera.file = "/nowhere/clip.mp4".into();
         let error = build(&config).unwrap_err().to_string();
-        assert!(
-            error.starts_with("camera.file /nowhere/clip.mp4: No such file"),
-            "{error}"
-        );
+        assert!(error.starts_with("camera.file /nowhere/clip.mp4: No such file"), "{error}");
     }
 }

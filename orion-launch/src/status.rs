@@ -101,10 +101,8 @@ impl Book {
 
     fn of_stats(element: &str, stats: &gst::StructureRef) -> Self {
         let dropped = stats.get::<gst::Structure>("dropped").ok();
-        let causes = dropped
-            .iter()
-            .flat_map(|d| d.iter())
-            .filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?)));
+        let causes =
+            dropped.iter().flat_map(|d| d.iter()).filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?)));
         Self {
             element: element.to_owned(),
             received: number(stats, "received"),
@@ -123,12 +121,7 @@ impl Book {
     pub(crate) fn line(&self) -> String {
         let dropped = match self.dropped.is_empty() {
             true => "0".to_owned(),
-            false => self
-                .dropped
-                .iter()
-                .map(|(cause, n)| format!("{cause} {n}"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            false => self.dropped.iter().map(|(cause, n)| format!("{cause} {n}")).collect::<Vec<_>>().join(", "),
         };
         let sum = if self.adds_up() { "adds up" } else { "DOES NOT ADD UP" };
         format!(
@@ -161,10 +154,7 @@ impl Status {
                 frames: gate.received(),
                 last_frame_age_s: self.inlet.age().map(seconds),
             },
-            broker: Broker {
-                uri: self.broker_uri.clone(),
-                ..Broker::default()
-            },
+            broker: Broker { uri: self.broker_uri.clone(), ..Broker::default() },
             workers: Vec::new(),
             ledger: vec![Book::of_ledger("source", &gate)],
         };
@@ -178,11 +168,7 @@ impl Status {
             }
             snapshot.ledger.push(book);
         }
-        let limited = snapshot
-            .ledger
-            .iter()
-            .filter_map(|book| book.dropped.get("rate_limit"))
-            .sum();
+        let limited = snapshot.ledger.iter().filter_map(|book| book.dropped.get("rate_limit")).sum();
         for worker in &mut snapshot.workers {
             worker.rate_limit = limited;
         }
@@ -201,18 +187,12 @@ fn read_broker(broker: &mut Broker, stats: &gst::StructureRef) {
 
 fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
     let sum = |wanted: &dyn Fn(&str) -> bool| -> u64 {
-        book.dropped
-            .iter()
-            .filter(|(cause, _)| wanted(cause))
-            .map(|(_, n)| n)
-            .sum()
+        book.dropped.iter().filter(|(cause, _)| wanted(cause)).map(|(_, n)| n).sum()
     };
     let overload = sum(&|cause| OVERLOAD.contains(&cause));
     let processes = stats.get::<gst::Array>("workers").ok();
-    let processes = processes
-        .iter()
-        .flat_map(|list| list.iter())
-        .filter_map(|value| value.get::<gst::Structure>().ok());
+    let processes =
+        processes.iter().flat_map(|list| list.iter()).filter_map(|value| value.get::<gst::Structure>().ok());
     Worker {
         name: name.to_owned(),
         frames_processed: book.forwarded,
@@ -221,9 +201,7 @@ fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
         inferences_emitted: number(stats, "results"),
         drop_rate: ratio(overload, book.forwarded + overload),
         avg_latency_ms: stats.get("average-latency-ms").unwrap_or(0.0),
-        last_seen_at: Some(number(stats, "last-result"))
-            .filter(|ns| *ns > 0)
-            .map(timestamp::rfc3339),
+        last_seen_at: Some(number(stats, "last-result")).filter(|ns| *ns > 0).map(timestamp::rfc3339),
         processes: processes
             .map(|p| Process {
                 index: p.get("index").unwrap_or(0),
@@ -259,16 +237,10 @@ mod tests {
     #[test]
     fn overload_alone_makes_the_drop_rate() {
         gst::init().unwrap();
-        let dropped = gst::Structure::builder("d")
-            .field("queue_full", 30u64)
-            .field("paused", 9u64)
-            .field("flush", 0u64)
-            .build();
-        let process = gst::Structure::builder("worker")
-            .field("index", 1u32)
-            .field("state", "busy")
-            .field("pid", 7u32)
-            .build();
+        let dropped =
+            gst::Structure::builder("d").field("queue_full", 30u64).field("paused", 9u64).field("flush", 0u64).build();
+        let process =
+            gst::Structure::builder("worker").field("index", 1u32).field("state", "busy").field("pid", 7u32).build();
         let stats = gst::Structure::builder("s")
             .field("received", 50u64)
             .field("forwarded", 10u64)
@@ -281,10 +253,7 @@ mod tests {
         let book = Book::of_stats("infer", &stats);
         assert!(book.adds_up());
         let worker = worker("infer", &book, &stats);
-        assert_eq!(
-            (worker.frames_processed, worker.frames_dropped, worker.drop_rate),
-            (10, 39, 0.75)
-        );
+        assert_eq!((worker.frames_processed, worker.frames_dropped, worker.drop_rate), (10, 39, 0.75));
         assert_eq!(worker.last_seen_at.as_deref(), Some("2026-11-22T08:00:00.000000001Z"));
         assert!(worker.processes[0].is_ready() && worker.processes[0].pid == 7);
         let line = "infer: received 50 = forwarded 10 + dropped paused 9, queue_full 30 + in flight 1 (adds up)";

@@ -57,13 +57,7 @@ impl Certificates {
         openssl(&begin, &[("-keyout", &key), ("-out", &request)]);
         openssl(
             &["x509", "-req", "-days", "2", "-CAcreateserial"],
-            &[
-                ("-in", &request),
-                ("-CA", &ca),
-                ("-CAkey", &ca_key),
-                ("-extfile", &extensions),
-                ("-out", &cert),
-            ],
+            &[("-in", &request), ("-CA", &ca), ("-CAkey", &ca_key), ("-extfile", &extensions), ("-out", &cert)],
         );
         Self { ca, cert, key }
     }
@@ -239,12 +233,7 @@ impl Subscriber {
             }
         });
         confirmed.recv_timeout(PATIENCE).expect("no SUBACK");
-        Self {
-            client,
-            messages,
-            over,
-            thread: Some(thread),
-        }
+        Self { client, messages, over, thread: Some(thread) }
     }
 
     /// The next message; panics when there is none.

@@ -37,10 +37,7 @@ pub enum FramingError {
 pub fn prefix(length: usize) -> Result<[u8; PREFIX], FramingError> {
     match u32::try_from(length) {
         Ok(n) if length <= MAX_MESSAGE => Ok(n.to_be_bytes()),
-        _ => Err(FramingError::TooLong {
-            length,
-            start: String::new(),
-        }),
+        _ => Err(FramingError::TooLong { length, start: String::new() }),
     }
 }
 
@@ -99,10 +96,7 @@ impl Deframer {
         };
         let length = bytes.iter().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
         if length > MAX_MESSAGE {
-            return Err(FramingError::TooLong {
-                length,
-                start: String::from_utf8_lossy(bytes).into_owned(),
-            });
+            return Err(FramingError::TooLong { length, start: String::from_utf8_lossy(bytes).into_owned() });
         }
         Ok(Some(length))
     }

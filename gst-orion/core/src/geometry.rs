@@ -77,12 +77,7 @@ impl TryFrom<RawRect> for NormRect {
 
 impl NormRect {
     /// The whole frame.
-    pub const FULL: Self = Self {
-        x: 0.0,
-        y: 0.0,
-        width: 1.0,
-        height: 1.0,
-    };
+    pub const FULL: Self = Self { x: 0.0, y: 0.0, width: 1.0, height: 1.0 };
 
     /// Checks the four numbers; sums may pass 1 by a rounding error, which is cut off.
     ///
@@ -113,11 +108,7 @@ impl NormRect {
         // A corner at 1 leaves nothing inside once the slack is cut off.
         for (corner, side, left, sum) in [("x", "width", width, x), ("y", "height", height, y)] {
             if left <= 0.0 {
-                return Err(RectError::Outside {
-                    corner,
-                    side,
-                    sum: sum + EPSILON,
-                });
+                return Err(RectError::Outside { corner, side, sum: sum + EPSILON });
             }
         }
         Ok(Self { x, y, width, height })
@@ -148,12 +139,7 @@ impl NormRect {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
         let right = (self.x + self.width).max(other.x + other.width).min(1.0);
         let bottom = (self.y + self.height).max(other.y + other.height).min(1.0);
-        Self {
-            x,
-            y,
-            width: right - x,
-            height: bottom - y,
-        }
+        Self { x, y, width: right - x, height: bottom - y }
     }
 
     /// Grown around its centre so that each side is at least `side` (a fraction, at most 1), and moved back inside the frame.
@@ -205,12 +191,7 @@ impl PixelRect {
     pub fn covering(x: f64, y: f64, width: f64, height: f64, frame_width: u32, frame_height: u32) -> Self {
         let (left, right) = cover_axis(x, width, frame_width);
         let (top, bottom) = cover_axis(y, height, frame_height);
-        Self {
-            x: left,
-            y: top,
-            width: right - left,
-            height: bottom - top,
-        }
+        Self { x: left, y: top, width: right - left, height: bottom - top }
     }
 }
 
@@ -244,10 +225,7 @@ mod tests {
             let (x, y, width, height) = numbers;
             assert_eq!(NormRect::new(x, y, width, height).unwrap_err().to_string(), text);
         }
-        assert!(
-            NormRect::new(1.0, 0.0, 1e-9, 0.5).is_err(),
-            "nothing is left of it inside the frame"
-        );
+        assert!(NormRect::new(1.0, 0.0, 1e-9, 0.5).is_err(), "nothing is left of it inside the frame");
     }
 
     #[test]
@@ -265,24 +243,8 @@ mod tests {
 
     #[test]
     fn covers_every_pixel_it_touches() {
-        assert_eq!(
-            rect(0.1, 0.0, 0.25, 1.0).to_pixels(10, 7),
-            PixelRect {
-                x: 1,
-                y: 0,
-                width: 3,
-                height: 7
-            }
-        );
-        assert_eq!(
-            PixelRect::covering(-5.0, 2.5, 1e12, 1.0, 8, 8),
-            PixelRect {
-                x: 0,
-                y: 2,
-                width: 8,
-                height: 2
-            }
-        );
+        assert_eq!(rect(0.1, 0.0, 0.25, 1.0).to_pixels(10, 7), PixelRect { x: 1, y: 0, width: 3, height: 7 });
+        assert_eq!(PixelRect::covering(-5.0, 2.5, 1e12, 1.0, 8, 8), PixelRect { x: 0, y: 2, width: 8, height: 2 });
     }
 
     fn any_rect() -> impl Strategy<Value = NormRect> {

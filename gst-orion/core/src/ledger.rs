@@ -189,10 +189,7 @@ mod tests {
         assert_eq!(ledger.in_flight(), 3);
         let mut stopped = ledger;
         assert_eq!((stopped.drop_all(Cause::Shutdown), stopped.in_flight()), (3, 0));
-        assert_eq!(
-            ledger.dropped().iter().collect::<Vec<_>>(),
-            [(Cause::QueueFull, 3), (Cause::WorkerError, 1)]
-        );
+        assert_eq!(ledger.dropped().iter().collect::<Vec<_>>(), [(Cause::QueueFull, 3), (Cause::WorkerError, 1)]);
     }
 
     #[test]

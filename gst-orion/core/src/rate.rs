@@ -72,9 +72,7 @@ mod tests {
     fn passed(rate: f64, fps: f64, seconds: f64) -> usize {
         let mut gate = RateGate::default();
         gate.set_rate(rate);
-        (0..(fps * seconds) as u64)
-            .filter(|n| gate.admit(Some((*n as f64 * 1e9 / fps) as u64)))
-            .count()
+        (0..(fps * seconds) as u64).filter(|n| gate.admit(Some((*n as f64 * 1e9 / fps) as u64))).count()
     }
 
     #[test]
@@ -83,11 +81,7 @@ mod tests {
             let got = passed(rate, 30.0, 120.0) as f64 / 120.0;
             assert!((got - rate).abs() / rate < 0.02, "asked {rate}, got {got}");
         }
-        assert_eq!(
-            passed(60.0, 25.0, 10.0),
-            250,
-            "a rate above the camera's lets every frame pass"
-        );
+        assert_eq!(passed(60.0, 25.0, 10.0), 250, "a rate above the camera's lets every frame pass");
         assert_eq!(passed(0.0, 25.0, 10.0), 250);
         assert_eq!(passed(25.0, 25.0, 10.0), 250, "rounded time stamps do not cost a frame");
     }

@@ -18,10 +18,7 @@ pub struct Reorder<T> {
 
 impl<T> Default for Reorder<T> {
     fn default() -> Self {
-        Self {
-            slots: VecDeque::new(),
-            next: 0,
-        }
+        Self { slots: VecDeque::new(), next: 0 }
     }
 }
 
@@ -77,9 +74,7 @@ impl<T> Reorder<T> {
     }
 
     fn find(&self, ticket: u64) -> Option<usize> {
-        self.slots
-            .iter()
-            .position(|slot| matches!(slot, Slot::Pending(t) if *t == ticket))
+        self.slots.iter().position(|slot| matches!(slot, Slot::Pending(t) if *t == ticket))
     }
 }
 

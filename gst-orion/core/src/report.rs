@@ -58,10 +58,7 @@ pub struct Report {
 impl Report {
     /// The counts as they stand in a report.
     pub fn losses(losses: &Losses) -> BTreeMap<String, u64> {
-        losses
-            .iter()
-            .map(|(cause, frames)| (cause.as_str().to_owned(), frames))
-            .collect()
+        losses.iter().map(|(cause, frames)| (cause.as_str().to_owned(), frames)).collect()
     }
 }
 

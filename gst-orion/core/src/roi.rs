@@ -18,11 +18,7 @@ pub fn parse_rois(text: &str) -> Result<Vec<NormRect>, String> {
     let rois: Vec<NormRect> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if path == "." {
-            format!("rois: {inner}")
-        } else {
-            format!("rois{path}: {inner}")
-        }
+        if path == "." { format!("rois: {inner}") } else { format!("rois{path}: {inner}") }
     })?;
     deserializer.end().map_err(|error| format!("rois: {error}"))?;
     Ok(rois)
@@ -30,19 +26,12 @@ pub fn parse_rois(text: &str) -> Result<Vec<NormRect>, String> {
 
 /// Writes regions as [`parse_rois`] reads them; none = empty text.
 pub fn format_rois(rois: &[NormRect]) -> String {
-    if rois.is_empty() {
-        String::new()
-    } else {
-        serde_json::to_string(rois).unwrap_or_default()
-    }
+    if rois.is_empty() { String::new() } else { serde_json::to_string(rois).unwrap_or_default() }
 }
 
 /// The bounding box of the regions, grown to `min_side` (fraction of the frame) on each side; none without a region.
 pub fn merge(rois: &[NormRect], min_side: f64) -> Option<NormRect> {
-    rois.iter()
-        .copied()
-        .reduce(|a, b| a.union(&b))
-        .map(|r| r.grown_to(min_side))
+    rois.iter().copied().reduce(|a, b| a.union(&b)).map(|r| r.grown_to(min_side))
 }
 
 /// How the model follows from the area.
@@ -97,11 +86,7 @@ impl Planner {
         RoiProcessing {
             target_size,
             crop_applied: false,
-            source: if merged.is_some() {
-                RoiSource::External
-            } else {
-                RoiSource::FullFrame
-            },
+            source: if merged.is_some() { RoiSource::External } else { RoiSource::FullFrame },
             attention_rois: settings.external.clone(),
             merged_roi: merged,
         }
@@ -112,10 +97,7 @@ impl Planner {
 mod tests {
     use super::*;
 
-    const CHOICE: ModelChoice = ModelChoice {
-        threshold_area: 102_400.0,
-        hysteresis: 0.1,
-    };
+    const CHOICE: ModelChoice = ModelChoice { threshold_area: 102_400.0, hysteresis: 0.1 };
 
     fn rect(x: f64, y: f64, width: f64, height: f64) -> NormRect {
         NormRect::new(x, y, width, height).unwrap()
@@ -167,16 +149,9 @@ mod tests {
     #[test]
     fn plan_says_who_chose_the_region() {
         let mut planner = Planner::default();
-        let mut settings = PlannerSettings {
-            external: vec![],
-            min_roi: 0.1,
-            model: CHOICE,
-        };
+        let mut settings = PlannerSettings { external: vec![], min_roi: 0.1, model: CHOICE };
         let full = planner.plan(&settings, 1280, 720);
-        assert_eq!(
-            (full.target_size, full.source, full.merged_roi),
-            (TargetSize::S640, RoiSource::FullFrame, None)
-        );
+        assert_eq!((full.target_size, full.source, full.merged_roi), (TargetSize::S640, RoiSource::FullFrame, None));
         settings.external = vec![rect(0.2, 0.2, 0.25, 0.25)];
         let plan = planner.plan(&settings, 1280, 720);
         assert_eq!((plan.target_size, plan.source), (TargetSize::S320, RoiSource::External));

@@ -161,11 +161,7 @@ impl Supervisor {
     /// Its process was ended because a new one was asked for, which is started now.
     pub fn restarted(&mut self, now: Duration) {
         let restarts = self.restarts + 1;
-        *self = Self {
-            was_ready: self.was_ready,
-            restarts,
-            ..Self::new(self.policy, now)
-        };
+        *self = Self { was_ready: self.was_ready, restarts, ..Self::new(self.policy, now) };
     }
 
     /// What is due.
@@ -197,10 +193,7 @@ impl Supervisor {
     /// One that was never ready and ended by itself has a wrong configuration: starting it again would not help, so the
     /// first such end is reported at once. A start-up time-out counts as such an end too.
     pub fn exited(&mut self, now: Duration, exit: Exit) -> AfterExit {
-        let stable = self
-            .ready_since
-            .take()
-            .is_some_and(|since| now.saturating_sub(since) >= STABLE);
+        let stable = self.ready_since.take().is_some_and(|since| now.saturating_sub(since) >= STABLE);
         if !self.policy.restart || (!self.was_ready && exit == Exit::Own) {
             self.state = State::Failed;
             self.deadline = None;
@@ -208,11 +201,7 @@ impl Supervisor {
         }
         // The first restart comes at once; a worker that keeps dying has to wait.
         let pause = if stable { Duration::ZERO } else { self.pause };
-        self.pause = if pause.is_zero() {
-            BACKOFF_MIN
-        } else {
-            (pause * 2).min(BACKOFF_MAX)
-        };
+        self.pause = if pause.is_zero() { BACKOFF_MIN } else { (pause * 2).min(BACKOFF_MAX) };
         self.state = State::BackingOff;
         self.deadline = Some(now + pause);
         AfterExit::Restart(pause)
@@ -223,11 +212,8 @@ impl Supervisor {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy {
-        startup_timeout: Duration::from_secs(30),
-        frame_timeout: Duration::from_secs(10),
-        restart: true,
-    };
+    const POLICY: Policy =
+        Policy { startup_timeout: Duration::from_secs(30), frame_timeout: Duration::from_secs(10), restart: true };
 
     fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -259,9 +245,7 @@ mod tests {
         for _ in 0..8 {
             worker.ready(now);
             now += s(1);
-            let AfterExit::Restart(pause) = worker.exited(now, Exit::Signal) else {
-                panic!("given up")
-            };
+            let AfterExit::Restart(pause) = worker.exited(now, Exit::Signal) else { panic!("given up") };
             pauses.push(pause.as_secs());
             if !pause.is_zero() {
                 assert_eq!(worker.check(now), Verdict::Wait);
@@ -289,26 +273,13 @@ mod tests {
         let mut worker = Supervisor::new(POLICY, s(0));
         worker.ready(s(1));
         worker.restarted(s(2));
-        assert_eq!(
-            (worker.state(), worker.deadline(), worker.restarts()),
-            (State::Starting, Some(s(32)), 1)
-        );
-        assert_eq!(
-            worker.exited(s(3), Exit::Own),
-            AfterExit::Restart(s(0)),
-            "it was ready before"
-        );
+        assert_eq!((worker.state(), worker.deadline(), worker.restarts()), (State::Starting, Some(s(32)), 1));
+        assert_eq!(worker.exited(s(3), Exit::Own), AfterExit::Restart(s(0)), "it was ready before");
     }
 
     #[test]
     fn restart_never_is_kept() {
-        let mut worker = Supervisor::new(
-            Policy {
-                restart: false,
-                ..POLICY
-            },
-            s(0),
-        );
+        let mut worker = Supervisor::new(Policy { restart: false, ..POLICY }, s(0));
         worker.ready(s(1));
         assert_eq!(worker.exited(s(2), Exit::Own), AfterExit::GiveUp);
     }

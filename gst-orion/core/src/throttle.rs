@@ -14,11 +14,7 @@ pub struct Throttle {
 impl Throttle {
     /// Lets one event pass per `interval`.
     pub fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            open_at: None,
-            held_back: 0,
-        }
+        Self { interval, open_at: None, held_back: 0 }
     }
 
     /// Some = this event passes, with the number of those held back since the last one that did. `now` counts from any fixed moment.

@@ -49,11 +49,8 @@ enum Field {
 }
 
 impl Field {
-    const ALL: [(&'static str, Self); 3] = [
-        ("instance_id", Self::InstanceId),
-        ("room_id", Self::RoomId),
-        ("type", Self::Type),
-    ];
+    const ALL: [(&'static str, Self); 3] =
+        [("instance_id", Self::InstanceId), ("room_id", Self::RoomId), ("type", Self::Type)];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,20 +126,13 @@ impl TopicTemplate {
                 })),
             }
         }
-        if topic.len() > MAX_TOPIC {
-            Err(TopicError::TooLong(topic.len()))
-        } else {
-            Ok(topic)
-        }
+        if topic.len() > MAX_TOPIC { Err(TopicError::TooLong(topic.len())) } else { Ok(topic) }
     }
 }
 
 fn check(topic: &str) -> Result<(), TopicError> {
     match topic.chars().find(|c| matches!(c, '#' | '+' | '\0')) {
-        Some(character) => Err(TopicError::Forbidden {
-            topic: topic.to_owned(),
-            character,
-        }),
+        Some(character) => Err(TopicError::Forbidden { topic: topic.to_owned(), character }),
         None => Ok(()),
     }
 }
@@ -162,11 +152,7 @@ fn level(value: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    const VALUES: TopicValues<'_> = TopicValues {
-        instance_id: "ward-3",
-        room_id: "1/2+#",
-        kind: "person_detection",
-    };
+    const VALUES: TopicValues<'_> = TopicValues { instance_id: "ward-3", room_id: "1/2+#", kind: "person_detection" };
 
     #[test]
     fn fills_in_what_the_message_says() {
@@ -174,10 +160,7 @@ mod tests {
         assert_eq!(topic(DEFAULT_TEMPLATE), "care/inferences/ward-3/person_detection");
         assert_eq!(topic("{room_id}"), "1_2__");
         assert_eq!(topic("plain/topic"), "plain/topic");
-        let empty = TopicTemplate::parse("a/{room_id}/b")
-            .unwrap()
-            .render(&TopicValues::default())
-            .unwrap();
+        let empty = TopicTemplate::parse("a/{room_id}/b").unwrap().render(&TopicValues::default()).unwrap();
         assert_eq!(empty, "a/_/b");
     }
 
@@ -188,10 +171,7 @@ mod tests {
             ("care/#", "must not contain '#'"),
             ("care/+/x", "must not contain '+'"),
             ("care\0", "must not contain '\\0'"),
-            (
-                "care/{room}",
-                "unknown place holder \"room\", known are {instance_id}, {room_id}, {type}",
-            ),
+            ("care/{room}", "unknown place holder \"room\", known are {instance_id}, {room_id}, {type}"),
             ("care/{type", "unknown place holder \"type\""),
         ] {
             let error = TopicTemplate::parse(template).unwrap_err().to_string();

@@ -40,12 +40,7 @@ pub(super) enum AddressError {
 impl Address {
     /// An address without TLS.
     pub(super) fn plain(host: &str, port: u16) -> Self {
-        Self {
-            host: host.to_owned(),
-            port,
-            tls: false,
-            user: None,
-        }
+        Self { host: host.to_owned(), port, tls: false, user: None }
     }
 
     /// Reads a URI.
@@ -74,10 +69,7 @@ impl Address {
             return Err(AddressError::Escape(own()));
         }
         if !matches!(rest, "" | "/") {
-            return Err(AddressError::Rest {
-                uri: own(),
-                rest: rest.to_owned(),
-            });
+            return Err(AddressError::Rest { uri: own(), rest: rest.to_owned() });
         }
         let (host, port) = match server.strip_prefix('[').and_then(|s| s.split_once(']')) {
             Some((host, port)) => (host, port),
@@ -93,17 +85,9 @@ impl Address {
                 .strip_prefix(':')
                 .and_then(|p| p.parse().ok())
                 .filter(|p| *p > 0)
-                .ok_or_else(|| AddressError::Port {
-                    uri: own(),
-                    port: port.trim_start_matches(':').to_owned(),
-                })?,
+                .ok_or_else(|| AddressError::Port { uri: own(), port: port.trim_start_matches(':').to_owned() })?,
         };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            tls,
-            user: user.filter(|user| !user.is_empty()).map(str::to_owned),
-        })
+        Ok(Self { host: host.to_owned(), port, tls, user: user.filter(|user| !user.is_empty()).map(str::to_owned) })
     }
 }
 
@@ -158,11 +142,7 @@ mod tests {
             let error = Address::parse(uri).unwrap_err().to_string();
             assert!(error.contains(expected), "{uri:?}: {error}");
         }
-        for uri in [
-            "mqtt://ann:secret@broker",
-            "x://ann:secret@broker",
-            "mqtt://ann:secret@",
-        ] {
+        for uri in ["mqtt://ann:secret@broker", "x://ann:secret@broker", "mqtt://ann:secret@"] {
             let error = Address::parse(uri).unwrap_err();
             assert_eq!(error, AddressError::Password);
             assert!(!error.to_string().contains("secret"));

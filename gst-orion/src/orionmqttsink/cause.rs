@@ -27,15 +27,13 @@ pub(super) fn describe(error: &ConnectionError, stage: Stage, broker: &Address, 
             "closed the connection before it answered".into(),
             "is that port plain MQTT, or does it want TLS (mqtts://)?".into(),
         ),
-        ConnectionError::MqttState(StateError::ConnectionAborted) => (
-            "closed the connection".into(),
-            "was it stopped, or does another client use the same client-id?".into(),
-        ),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+            ("closed the connection".into(), "was it stopped, or does another client use the same client-id?".into())
+        }
         ConnectionError::MqttState(StateError::AwaitPingResp) => silent(),
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => (
-            "does not answer in time".into(),
-            "is it overloaded, or is something else listening there?".into(),
-        ),
+        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
+            ("does not answer in time".into(), "is it overloaded, or is something else listening there?".into())
+        }
         other => (other.to_string(), "does an MQTT 3.1.1 broker listen there?".into()),
     };
     line(broker, &cause, &remedy)
@@ -44,11 +42,7 @@ pub(super) fn describe(error: &ConnectionError, stage: Stage, broker: &Address, 
 /// One line for a broker that took messages and has not acknowledged any for `time`.
 pub(super) fn unanswered(time: Duration, broker: &Address) -> String {
     let (_, remedy) = silent();
-    line(
-        broker,
-        &format!("has acknowledged nothing for {} s", time.as_secs()),
-        &remedy,
-    )
+    line(broker, &format!("has acknowledged nothing for {} s", time.as_secs()), &remedy)
 }
 
 fn line(broker: &Address, cause: &str, remedy: &str) -> String {
@@ -56,31 +50,22 @@ fn line(broker: &Address, cause: &str, remedy: &str) -> String {
 }
 
 fn silent() -> (String, String) {
-    (
-        "no longer answers".into(),
-        "is the network up, and is the broker alive?".into(),
-    )
+    ("no longer answers".into(), "is the network up, and is the broker alive?".into())
 }
 
 fn refused(code: ConnectReturnCode, user: Option<&str>) -> (String, String) {
     match (code, user) {
-        (ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword, Some(user)) => (
-            format!("refused the credentials of user {user:?}"),
-            "check username and password or password-file".into(),
-        ),
-        (ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword, None) => (
-            "refused a client without credentials".into(),
-            "set username and password or password-file".into(),
-        ),
+        (ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword, Some(user)) => {
+            (format!("refused the credentials of user {user:?}"), "check username and password or password-file".into())
+        }
+        (ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword, None) => {
+            ("refused a client without credentials".into(), "set username and password or password-file".into())
+        }
         (ConnectReturnCode::BadClientId, _) => ("refused the client-id".into(), "set another client-id".into()),
-        (ConnectReturnCode::RefusedProtocolVersion, _) => (
-            "does not speak MQTT 3.1.1".into(),
-            "use another broker or listener".into(),
-        ),
-        (code, _) => (
-            format!("refused the connection ({code:?})"),
-            "see the broker's log".into(),
-        ),
+        (ConnectReturnCode::RefusedProtocolVersion, _) => {
+            ("does not speak MQTT 3.1.1".into(), "use another broker or listener".into())
+        }
+        (code, _) => (format!("refused the connection ({code:?})"), "see the broker's log".into()),
     }
 }
 
@@ -123,16 +108,8 @@ mod tests {
         for (error, user, expected) in [
             (io(io::ErrorKind::ConnectionRefused), None, "is mosquitto"),
             (io(io::ErrorKind::HostUnreachable), None, "is the network up"),
-            (
-                refused(ConnectReturnCode::NotAuthorized),
-                Some("me"),
-                "credentials of user \"me\"; check",
-            ),
-            (
-                refused(ConnectReturnCode::BadUserNamePassword),
-                None,
-                "without credentials; set username",
-            ),
+            (refused(ConnectReturnCode::NotAuthorized), Some("me"), "credentials of user \"me\"; check"),
+            (refused(ConnectReturnCode::BadUserNamePassword), None, "without credentials; set username"),
             (refused(ConnectReturnCode::BadClientId), None, "client-id"),
             (ConnectionError::NetworkTimeout, None, "does not answer in time"),
             (

@@ -169,10 +169,8 @@ impl Link {
     /// Waits until the broker has everything.
     pub(super) fn drain(&self, timeout: Duration) -> Drained {
         let waiting = |book: &mut Book| book.outbox.buffered() > 0 && !book.flushing;
-        let (mut book, _) = self
-            .changed
-            .wait_timeout_while(self.book(), timeout, waiting)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut book, _) =
+            self.changed.wait_timeout_while(self.book(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
         match book.outbox.buffered() {
             0 => Drained::Empty,
             _ if book.flushing => Drained::Flushed,
@@ -201,8 +199,7 @@ impl Link {
     fn ending(&self) -> Option<Instant> {
         let book = self.book();
         let hopeless = book.outbox.buffered() == 0 || book.gave_up || book.phase == Phase::Waiting;
-        book.stop
-            .map(|deadline| if hopeless { Instant::now() } else { deadline })
+        book.stop.map(|deadline| if hopeless { Instant::now() } else { deadline })
     }
 }
 
@@ -224,17 +221,9 @@ impl Client {
         now: fn() -> Now,
         say: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let name = options.thread_name.clone();
-        let runner = Runner {
-            link: Arc::clone(&link),
-            options,
-            now,
-            say,
-        };
+        let runner = Runner { link: Arc::clone(&link), options, now, say };
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(runner.run());
             // A name look-up cannot be cancelled, and must not be waited for.

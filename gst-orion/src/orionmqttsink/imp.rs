@@ -20,11 +20,7 @@ use super::{
 use crate::{identity, meta, stats};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "orionmqttsink",
-        gst::DebugColorFlags::empty(),
-        Some("Orion MQTT publisher"),
-    )
+    gst::DebugCategory::new("orionmqttsink", gst::DebugColorFlags::empty(), Some("Orion MQTT publisher"))
 });
 
 /// How long a stop may drain at most, whatever `drain-timeout` says: a state change must not hang.
@@ -51,10 +47,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn now() -> Now {
-    Now {
-        wall: identity::wall_clock(),
-        running: gst::get_timestamp().nseconds(),
-    }
+    Now { wall: identity::wall_clock(), running: gst::get_timestamp().nseconds() }
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -234,14 +227,9 @@ impl ElementImpl for OrionMqttSink {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            gst::PadTemplate::new(
-                "sink",
-                gst::PadDirection::Sink,
-                gst::PadPresence::Always,
-                &gst::Caps::new_any(),
-            )
-            .into_iter()
-            .collect()
+            gst::PadTemplate::new("sink", gst::PadDirection::Sink, gst::PadPresence::Always, &gst::Caps::new_any())
+                .into_iter()
+                .collect()
         });
         TEMPLATES.as_ref()
     }
@@ -261,16 +249,8 @@ impl ElementImpl for OrionMqttSink {
 impl BaseSinkImpl for OrionMqttSink {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
-        let options = settings
-            .options(self.obj().name().as_str())
-            .map_err(|error| config_error(&error))?;
-        gst::debug!(
-            CAT,
-            imp = self,
-            "publishing to {} as {}",
-            options.broker,
-            options.client_id
-        );
+        let options = settings.options(self.obj().name().as_str()).map_err(|error| config_error(&error))?;
+        gst::debug!(CAT, imp = self, "publishing to {} as {}", options.broker, options.client_id);
         let link = Arc::new(Link::new(settings.max_buffered as usize));
         let element = self.obj().downgrade();
         let say = move |notice| {
@@ -280,10 +260,7 @@ impl BaseSinkImpl for OrionMqttSink {
         };
         let client = Client::start(Arc::clone(&link), options, now, say)
             .map_err(|error| gst::error_msg!(gst::ResourceError::Failed, ("no thread for the MQTT client: {error}")))?;
-        *lock(&self.state) = Some(State {
-            link,
-            client: Some(client),
-        });
+        *lock(&self.state) = Some(State { link, client: Some(client) });
         Ok(())
     }
 
@@ -402,12 +379,7 @@ impl OrionMqttSink {
             (settings.topic.clone(), settings.qos, settings.retain)
         };
         let template = TopicTemplate::parse(&topic)?;
-        let draft = |(topic, body): (String, Body)| Draft {
-            topic,
-            body,
-            qos,
-            retain,
-        };
+        let draft = |(topic, body): (String, Body)| Draft { topic, body, qos, retain };
         let inferences = meta::inferences(buffer);
         let frame = meta::frame(buffer);
         if inferences.is_empty() {
@@ -415,9 +387,7 @@ impl OrionMqttSink {
                 return Ok(Some(Vec::new()));
             }
             let name = self.obj().name();
-            let map = buffer
-                .map_readable()
-                .map_err(|error| PayloadError::Unreadable(error.to_string()))?;
+            let map = buffer.map_readable().map_err(|error| PayloadError::Unreadable(error.to_string()))?;
             return Ok(Some(vec![draft(payload::raw(&template, &name, &map)?)]));
         }
         let mut drafts = Vec::with_capacity(inferences.len());

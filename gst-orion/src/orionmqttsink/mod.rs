@@ -51,10 +51,5 @@ glib::wrapper! {
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "orionmqttsink",
-        gst::Rank::NONE,
-        OrionMqttSink::static_type(),
-    )
+    gst::Element::register(Some(plugin), "orionmqttsink", gst::Rank::NONE, OrionMqttSink::static_type())
 }

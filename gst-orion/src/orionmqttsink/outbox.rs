@@ -82,12 +82,7 @@ impl Outbox {
         for draft in drafts {
             let ticket = self.next_ticket;
             self.next_ticket += 1;
-            self.waiting.push_back(Message {
-                ticket,
-                frame,
-                draft,
-                sent_before: false,
-            });
+            self.waiting.push_back(Message { ticket, frame, draft, sent_before: false });
         }
     }
 
@@ -231,12 +226,7 @@ mod tests {
     const NOW: Now = Now { wall: 0, running: 0 };
 
     fn raw(text: &str) -> Draft {
-        Draft {
-            topic: "t".into(),
-            body: Body::Raw(Bytes::copy_from_slice(text.as_bytes())),
-            qos: 1,
-            retain: false,
-        }
+        Draft { topic: "t".into(), body: Body::Raw(Bytes::copy_from_slice(text.as_bytes())), qos: 1, retain: false }
     }
 
     fn report(seq: u64, lost: u64) -> Draft {
@@ -263,12 +253,7 @@ mod tests {
         };
         let template = TopicTemplate::parse("t").unwrap();
         let (topic, body) = payload::report(&template, &inference, Some(&frame)).unwrap();
-        Draft {
-            topic,
-            body,
-            qos: 1,
-            retain: false,
-        }
+        Draft { topic, body, qos: 1, retain: false }
     }
 
     fn send(outbox: &mut Outbox) -> Option<(u64, String)> {
@@ -287,11 +272,7 @@ mod tests {
         let mut outbox = Outbox::new(10);
         outbox.push(vec![raw("a"), raw("b")]);
         outbox.push(Vec::new());
-        assert_eq!(
-            outbox.ledger().forwarded(),
-            1,
-            "a frame with nothing to say is done at once"
-        );
+        assert_eq!(outbox.ledger().forwarded(), 1, "a frame with nothing to say is done at once");
         let (a, _) = send(&mut outbox).unwrap();
         let (b, text) = send(&mut outbox).unwrap();
         assert_eq!(text, "b");
@@ -328,10 +309,7 @@ mod tests {
         outbox.push(vec![raw("a"), raw("b")]);
         outbox.push(vec![raw("c")]);
         outbox.push(vec![raw("d")]);
-        assert_eq!(
-            (outbox.buffered(), outbox.ledger().dropped().get(Cause::QueueFull)),
-            (2, 1)
-        );
+        assert_eq!((outbox.buffered(), outbox.ledger().dropped().get(Cause::QueueFull)), (2, 1));
         outbox.push(vec![raw("e"), raw("f"), raw("g"), raw("h")]);
         assert_eq!(outbox.buffered(), 4, "one frame is never cut");
         assert_eq!(outbox.ledger().dropped().get(Cause::QueueFull), 3);
@@ -387,9 +365,6 @@ mod tests {
         assert_eq!(next(&mut outbox)["lost_since_last"], json!({"too_old": 10}));
         outbox.connection_lost();
         let again = next(&mut outbox);
-        assert_eq!(
-            again["lost_since_last"], first["lost_since_last"],
-            "a repeat says the same"
-        );
+        assert_eq!(again["lost_since_last"], first["lost_since_last"], "a repeat says the same");
     }
 }

@@ -98,10 +98,8 @@ pub(super) fn report(
     inference: &Inference,
     frame: Option<&FrameInfo>,
 ) -> Result<(String, Body), PayloadError> {
-    let result: InferenceResult = serde_json::from_str(&inference.result).map_err(|source| PayloadError::Result {
-        kind: inference.kind.clone(),
-        source,
-    })?;
+    let result: InferenceResult = serde_json::from_str(&inference.result)
+        .map_err(|source| PayloadError::Result { kind: inference.kind.clone(), source })?;
     let topic = topic.render(&TopicValues {
         instance_id: &result.instance_id,
         room_id: &result.room_id,
@@ -122,11 +120,7 @@ pub(super) fn report(
         stages,
         lost_since_last: inference.lost.clone(),
     };
-    let timed = Timed {
-        report,
-        captured: frame.captured,
-        answered: inference.answered,
-    };
+    let timed = Timed { report, captured: frame.captured, answered: inference.answered };
     Ok((topic, Body::Report(Box::new(timed))))
 }
 
@@ -138,11 +132,7 @@ pub(super) fn raw(topic: &TopicTemplate, name: &str, payload: &[u8]) -> Result<(
     if payload.len() > MAX_PAYLOAD {
         return Err(PayloadError::TooLong(payload.len()));
     }
-    let topic = topic.render(&TopicValues {
-        instance_id: name,
-        room_id: "",
-        kind: RAW_TYPE,
-    })?;
+    let topic = topic.render(&TopicValues { instance_id: name, room_id: "", kind: RAW_TYPE })?;
     // A copy: a mapped buffer that waits for the broker would starve the pool it came from.
     Ok((topic, Body::Raw(Bytes::copy_from_slice(payload))))
 }
@@ -199,10 +189,7 @@ mod tests {
         assert_eq!(json["data"]["metadata"]["model_selected"], "320");
         assert_eq!(json["clock_source"], "camera");
         assert_eq!(json["latency_ms"], 4.0);
-        assert_eq!(
-            json["stages"],
-            json!({"queue_ms": 0.5, "worker_ms": 3.0, "publish_ms": 0.25})
-        );
+        assert_eq!(json["stages"], json!({"queue_ms": 0.5, "worker_ms": 3.0, "publish_ms": 0.25}));
         assert_eq!(json["lost_since_last"], json!({"too_old": 2}));
         let later = at(999_000_000, 7_000_000);
         assert_eq!(later["latency_ms"], -1.0, "the camera's clock may be ahead");
@@ -222,15 +209,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_by_name() {
-        let bad = Inference {
-            result: "{}".into(),
-            ..inference()
-        };
+        let bad = Inference { result: "{}".into(), ..inference() };
         let error = report(&template(), &bad, Some(&frame())).unwrap_err().to_string();
-        assert!(
-            error.contains("person_detection") && error.contains("missing field"),
-            "{error}"
-        );
+        assert!(error.contains("person_detection") && error.contains("missing field"), "{error}");
         let long = TopicTemplate::parse(&"x".repeat(70_000)).unwrap();
         let error = raw(&long, "a", b"").unwrap_err();
         assert!(matches!(error, PayloadError::Topic(_)), "{error}");

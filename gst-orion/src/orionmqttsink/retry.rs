@@ -24,10 +24,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(max: Duration) -> Self {
-        Self {
-            next: FIRST.min(max),
-            max,
-        }
+        Self { next: FIRST.min(max), max }
     }
 
     /// The next wait; `chance` in 0..1 shortens it by up to a quarter.
@@ -73,10 +70,7 @@ mod tests {
         assert_eq!(backoff.wait(1.0), Duration::from_millis(375));
         backoff.reset();
         assert_eq!(backoff.wait(1.0), Duration::from_millis(75));
-        assert_eq!(
-            Backoff::new(Duration::from_millis(10)).wait(0.0),
-            Duration::from_millis(10)
-        );
+        assert_eq!(Backoff::new(Duration::from_millis(10)).wait(0.0), Duration::from_millis(10));
     }
 
     #[test]

@@ -127,9 +127,7 @@ impl Settings {
 
     /// Where to connect to.
     pub(super) fn broker(&self) -> Address {
-        self.address
-            .clone()
-            .unwrap_or_else(|| Address::plain(&self.host, self.port))
+        self.address.clone().unwrap_or_else(|| Address::plain(&self.host, self.port))
     }
 
     /// What the client needs; reads the files that are named.
@@ -139,9 +137,7 @@ impl Settings {
     pub(super) fn options(&self, element: &str) -> Result<Options, ConfigError> {
         self.check()?;
         let broker = self.broker();
-        let user = Some(self.username.clone())
-            .filter(|user| !user.is_empty())
-            .or_else(|| broker.user.clone());
+        let user = Some(self.username.clone()).filter(|user| !user.is_empty()).or_else(|| broker.user.clone());
         let password = self.read_password()?;
         if user.is_none() && password.is_some() {
             return Err(ConfigError::PasswordAlone);
@@ -168,10 +164,8 @@ impl Settings {
         if file.is_empty() {
             return Ok(Some(self.password.clone()).filter(|password| !password.is_empty()));
         }
-        let text = fs::read_to_string(file).map_err(|source| ConfigError::PasswordFile {
-            file: file.clone(),
-            source,
-        })?;
+        let text =
+            fs::read_to_string(file).map_err(|source| ConfigError::PasswordFile { file: file.clone(), source })?;
         // Editors end a file with a line end, which is not part of the password.
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
@@ -179,28 +173,17 @@ impl Settings {
     fn tls(&self, broker: &Address) -> Result<Option<TlsConfiguration>, ConfigError> {
         let file = &self.tls_ca_file;
         if !broker.tls {
-            return if file.is_empty() {
-                Ok(None)
-            } else {
-                Err(ConfigError::CaWithoutTls)
-            };
+            return if file.is_empty() { Ok(None) } else { Err(ConfigError::CaWithoutTls) };
         }
         if file.is_empty() {
             let system = TlsConfiguration::try_default_rustls().map_err(ConfigError::SystemRoots)?;
             return Ok(Some(system));
         }
-        let ca = fs::read(file).map_err(|source| ConfigError::CaFile {
-            file: file.clone(),
-            source,
-        })?;
+        let ca = fs::read(file).map_err(|source| ConfigError::CaFile { file: file.clone(), source })?;
         if !ca.windows(27).any(|w| w == b"-----BEGIN CERTIFICATE-----") {
             return Err(ConfigError::NoCertificate(file.clone()));
         }
-        Ok(Some(TlsConfiguration::Simple {
-            ca,
-            alpn: None,
-            client_auth: None,
-        }))
+        Ok(Some(TlsConfiguration::Simple { ca, alpn: None, client_auth: None }))
     }
 }
 
@@ -209,11 +192,7 @@ mod tests {
     use super::*;
 
     fn refused(settings: &Settings) -> String {
-        settings
-            .options("sink")
-            .err()
-            .map(|e| e.to_string())
-            .unwrap_or_default()
+        settings.options("sink").err().map(|e| e.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -234,10 +213,7 @@ mod tests {
         settings.set_uri("mqtt://ann@b:1".into()).unwrap();
         assert!(settings.set_topic("a/#".into()).unwrap_err().contains("'#'"));
         assert!(settings.set_uri("b:1".into()).unwrap_err().contains("mqtt://"));
-        assert_eq!(
-            (settings.topic.as_str(), settings.uri.as_str()),
-            ("a/{type}", "mqtt://ann@b:1")
-        );
+        assert_eq!((settings.topic.as_str(), settings.uri.as_str()), ("a/{type}", "mqtt://ann@b:1"));
         let why = refused(&settings);
         assert!(why.contains("'#'") && why.contains("mqtt://"), "{why}");
         settings.set_topic("b".into()).unwrap();
@@ -253,33 +229,21 @@ mod tests {
     fn passwords_come_from_the_file_first() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "from file\r\n").unwrap();
-        let mut settings = Settings {
-            password: "direct".into(),
-            ..Settings::default()
-        };
+        let mut settings = Settings { password: "direct".into(), ..Settings::default() };
         assert_eq!(refused(&settings), "a password needs a username");
         settings.username = "ann".into();
         assert_eq!(settings.options("s").ok().unwrap().password.as_deref(), Some("direct"));
         settings.password_file = file.path().to_str().unwrap().into();
-        assert_eq!(
-            settings.options("s").ok().unwrap().password.as_deref(),
-            Some("from file")
-        );
+        assert_eq!(settings.options("s").ok().unwrap().password.as_deref(), Some("from file"));
         settings.password_file = "/nowhere/secret".into();
         let why = refused(&settings);
-        assert!(
-            why.contains("password-file") && why.contains("/nowhere/secret"),
-            "{why}"
-        );
+        assert!(why.contains("password-file") && why.contains("/nowhere/secret"), "{why}");
     }
 
     #[test]
     fn certificates_are_checked_before_the_start() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut settings = Settings {
-            tls_ca_file: file.path().to_str().unwrap().into(),
-            ..Settings::default()
-        };
+        let mut settings = Settings { tls_ca_file: file.path().to_str().unwrap().into(), ..Settings::default() };
         assert!(refused(&settings).contains("not be encrypted"));
         settings.set_uri("mqtts://b".into()).unwrap();
         assert!(refused(&settings).contains("holds no certificate"));

@@ -38,9 +38,7 @@ pub(super) fn command_line(settings: &Settings) -> Result<Vec<String>, String> {
 }
 
 fn nick(value: glib::Value) -> String {
-    glib::EnumValue::from_value(&value)
-        .map(|(_, value)| value.nick().to_owned())
-        .unwrap_or_default()
+    glib::EnumValue::from_value(&value).map(|(_, value)| value.nick().to_owned()).unwrap_or_default()
 }
 
 fn program(command: &str) -> Result<Vec<String>, String> {
@@ -50,10 +48,7 @@ fn program(command: &str) -> Result<Vec<String>, String> {
     let words = glib::shell_parse_argv(command).map_err(|error| format!("worker-command {command:?}: {error}"))?;
     words
         .into_iter()
-        .map(|word| {
-            word.into_string()
-                .map_err(|word| format!("worker-command: {} is no UTF-8", word.display()))
-        })
+        .map(|word| word.into_string().map_err(|word| format!("worker-command: {} is no UTF-8", word.display())))
         .collect()
 }
 
@@ -64,19 +59,12 @@ fn candidates() -> Vec<PathBuf> {
     }
     let mut places = Vec::new();
     // Built from the tree: target/*/libgstorion.so; the daemon: target/*/orion-launch.
-    let plugin = gst::Registry::get()
-        .find_plugin("orion")
-        .and_then(|plugin| plugin.filename());
+    let plugin = gst::Registry::get().find_plugin("orion").and_then(|plugin| plugin.filename());
     for file in plugin.into_iter().chain(std::env::current_exe()) {
         let Ok(file) = file.canonicalize() else { continue };
         places.extend(file.ancestors().skip(1).take(5).map(|dir| dir.join("models")));
         // Installed: lib/…/gstreamer-1.0/libgstorion.so or bin/orion-launch beside share/orion.
-        places.extend(
-            file.ancestors()
-                .skip(1)
-                .take(5)
-                .map(|dir| dir.join("share/orion/models")),
-        );
+        places.extend(file.ancestors().skip(1).take(5).map(|dir| dir.join("share/orion/models")));
     }
     places.iter().map(|dir| dir.join(SCRIPT)).collect()
 }
@@ -85,7 +73,9 @@ fn shipped_worker(candidates: &[PathBuf]) -> Result<String, String> {
     candidates.iter().find(|path| path.is_file()).map(|path| path.to_string_lossy().into_owned()).ok_or_else(|| {
         let places = candidates.iter().map(|path| path.as_path()).filter_map(Path::parent);
         let places = places.map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
-        format!("the shipped worker {SCRIPT} is in none of {places}; set worker-command, or {SCRIPT_VARIABLE} to its path")
+        format!(
+            "the shipped worker {SCRIPT} is in none of {places}; set worker-command, or {SCRIPT_VARIABLE} to its path"
+        )
     })
 }
 
@@ -104,11 +94,7 @@ mod tests {
         };
         let argv = command_line(&settings).unwrap();
         assert_eq!(argv[..3], ["sh", "/a b/w.sh", "-v"]);
-        let after = |option: &str| {
-            argv.iter()
-                .position(|word| word == option)
-                .map(|at| argv[at + 1].as_str())
-        };
+        let after = |option: &str| argv.iter().position(|word| word == option).map(|at| argv[at + 1].as_str());
         assert_eq!(after("--detector"), Some("auto"));
         assert_eq!(after("--model-size"), Some("n"));
         assert_eq!(after("--confidence"), Some("0.5"));
@@ -119,20 +105,10 @@ mod tests {
 
     #[test]
     fn an_unclosed_quote_and_a_missing_script_are_named() {
-        let settings = Settings {
-            worker_command: "sh 'x".into(),
-            ..Settings::default()
-        };
-        assert!(
-            command_line(&settings)
-                .unwrap_err()
-                .starts_with("worker-command \"sh 'x\"")
-        );
+        let settings = Settings { worker_command: "sh 'x".into(), ..Settings::default() };
+        assert!(command_line(&settings).unwrap_err().starts_with("worker-command \"sh 'x\""));
         let error = shipped_worker(&[PathBuf::from("/nowhere/run_worker.sh")]).unwrap_err();
-        assert!(
-            error.contains("in none of /nowhere;") && error.contains("ORION_WORKER"),
-            "{error}"
-        );
+        assert!(error.contains("in none of /nowhere;") && error.contains("ORION_WORKER"), "{error}");
     }
 
     #[test]

@@ -18,11 +18,7 @@ use super::{
 use crate::{frames, message::WorkerEvent, stats};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "orionpyinfer",
-        gst::DebugColorFlags::empty(),
-        Some("Orion inference in worker processes"),
-    )
+    gst::DebugCategory::new("orionpyinfer", gst::DebugColorFlags::empty(), Some("Orion inference in worker processes"))
 });
 
 // Lock order: pool, then stream; settings is never held together with another.
@@ -46,9 +42,7 @@ impl ObjectSubclass for OrionPyInfer {
 
     fn with_class(class: &Self::Class) -> Self {
         let pad = |name| {
-            let template = class
-                .pad_template(name)
-                .unwrap_or_else(|| unreachable!("pad template {name} is installed"));
+            let template = class.pad_template(name).unwrap_or_else(|| unreachable!("pad template {name} is installed"));
             gst::Pad::builder_from_template(&template).flags(gst::PadFlags::PROXY_CAPS)
         };
         let sinkpad = pad("sink")
@@ -69,13 +63,7 @@ impl ObjectSubclass for OrionPyInfer {
                 Self::catch_panic_pad_function(parent, panicked, |this| this.activate(pad, mode, active))
             })
             .build();
-        Self {
-            sinkpad,
-            srcpad,
-            settings: Mutex::default(),
-            pool: Mutex::default(),
-            stream: Arc::default(),
-        }
+        Self { sinkpad, srcpad, settings: Mutex::default(), pool: Mutex::default(), stream: Arc::default() }
     }
 }
 
@@ -184,10 +172,8 @@ impl OrionPyInfer {
             *state = stream::State::default();
             state.workers = vec![WorkerInfo::default(); count];
         });
-        let listener: Arc<dyn Listener> = Arc::new(Reporter {
-            element: self.obj().downgrade(),
-            stream: Arc::clone(&self.stream),
-        });
+        let listener: Arc<dyn Listener> =
+            Arc::new(Reporter { element: self.obj().downgrade(), stream: Arc::clone(&self.stream) });
         let pool = Pool::start(&argv, count, settings.limits(), &listener)
             .map_err(|error| format!("cannot start the workers' thread: {error}"))?;
         *lock(&self.pool) = Some(pool);
@@ -214,12 +200,10 @@ impl OrionPyInfer {
         }
         if active {
             self.stream.flush(false, Cause::Flush);
-            self.start_task()
-                .map_err(|_| gst::loggable_error!(CAT, "cannot start the source pad's task"))
+            self.start_task().map_err(|_| gst::loggable_error!(CAT, "cannot start the source pad's task"))
         } else {
             self.stream.flush(true, Cause::Shutdown);
-            pad.stop_task()
-                .map_err(|_| gst::loggable_error!(CAT, "cannot stop the source pad's task"))
+            pad.stop_task().map_err(|_| gst::loggable_error!(CAT, "cannot stop the source pad's task"))
         }
     }
 
@@ -344,11 +328,7 @@ impl OrionPyInfer {
     fn push_answer(&self, answer: Answer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let seq = answer.job.info.seq;
         let buffer = stream::annotate(answer).map_err(|error| {
-            gst::element_imp_error!(
-                self,
-                gst::CoreError::Failed,
-                ("cannot put the result on frame {seq}: {error}")
-            );
+            gst::element_imp_error!(self, gst::CoreError::Failed, ("cannot put the result on frame {seq}: {error}"));
             gst::FlowError::Error
         })?;
         gst::trace!(CAT, imp = self, "pushing frame {seq}");
@@ -358,11 +338,7 @@ impl OrionPyInfer {
     fn warn_lost(&self, text: &str) {
         gst::debug!(CAT, imp = self, "frame dropped: {text}");
         if let Some(more) = self.stream.may_warn() {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Failed,
-                ("frame dropped: {text}{}", and_more(more))
-            );
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("frame dropped: {text}{}", and_more(more)));
         }
     }
 
@@ -372,11 +348,7 @@ impl OrionPyInfer {
         let mut stats = stats::from_ledger("orionpyinfer-stats", &state.ledger);
         stats.set("results", totals.results);
         stats.set("detections", totals.detections);
-        let mean = if totals.results > 0 {
-            totals.worker_time as f64 / totals.results as f64 / 1e6
-        } else {
-            0.0
-        };
+        let mean = if totals.results > 0 { totals.worker_time as f64 / totals.results as f64 / 1e6 } else { 0.0 };
         stats.set("average-latency-ms", mean);
         stats.set("last-result", totals.last_result);
         let workers = state.workers.iter().enumerate().map(|(index, worker)| {
@@ -394,11 +366,7 @@ impl OrionPyInfer {
 }
 
 fn and_more(more: u64) -> String {
-    if more > 0 {
-        format!(" (and {more} more since the last warning)")
-    } else {
-        String::new()
-    }
+    if more > 0 { format!(" (and {more} more since the last warning)") } else { String::new() }
 }
 
 /// Acts on what the workers say; the element may be gone by then.
@@ -438,11 +406,7 @@ impl OrionPyInfer {
     fn tell(&self, index: usize, report: Report) {
         match report {
             Report::Ready { worker, load_ms } => {
-                gst::info!(
-                    CAT,
-                    imp = self,
-                    "worker {index} is ready: {worker}, loaded in {load_ms:.0} ms"
-                );
+                gst::info!(CAT, imp = self, "worker {index} is ready: {worker}, loaded in {load_ms:.0} ms");
                 self.post(index, "ready", &worker);
             }
             Report::Lost(job, cause, text) => {
@@ -455,11 +419,7 @@ impl OrionPyInfer {
             Report::Exited { text, tail, pause_ms } => {
                 self.note(index, &text);
                 self.post(index, "exited", &text);
-                let when = if pause_ms == 0 {
-                    "now".to_owned()
-                } else {
-                    format!("in {} s", pause_ms / 1000)
-                };
+                let when = if pause_ms == 0 { "now".to_owned() } else { format!("in {} s", pause_ms / 1000) };
                 gst::element_imp_warning!(
                     self,
                     gst::ResourceError::Failed,
@@ -496,18 +456,8 @@ impl OrionPyInfer {
     }
 
     fn post(&self, index: usize, event: &str, reason: &str) {
-        let pid = self
-            .stream
-            .lock()
-            .workers
-            .get(index)
-            .map_or(0, |worker| worker.status.pid);
-        let event = WorkerEvent {
-            event: event.into(),
-            index: index as u32,
-            pid,
-            reason: reason.into(),
-        };
+        let pid = self.stream.lock().workers.get(index).map_or(0, |worker| worker.status.pid);
+        let event = WorkerEvent { event: event.into(), index: index as u32, pid, reason: reason.into() };
         event.post(self.obj().upcast_ref());
     }
 }

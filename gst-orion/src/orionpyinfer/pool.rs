@@ -85,10 +85,7 @@ impl Pool {
         limits: Limits,
         listener: &Arc<dyn Listener>,
     ) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let mut workers = Vec::new();
         let mut runs = Vec::new();
         for index in 0..count {
@@ -108,10 +105,7 @@ impl Pool {
             });
         };
         let thread = thread::Builder::new().name("orion-workers".into()).spawn(run)?;
-        Ok(Self {
-            thread: Some(thread),
-            workers,
-        })
+        Ok(Self { thread: Some(thread), workers })
     }
 
     /// Hands a frame to worker `index`.

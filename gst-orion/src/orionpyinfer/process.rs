@@ -51,9 +51,7 @@ impl Process {
     /// # Errors
     /// What the operating system says, for example that the program does not exist.
     pub(super) fn spawn(argv: &[String]) -> io::Result<Self> {
-        let (program, args) = argv
-            .split_first()
-            .ok_or_else(|| io::Error::other("the worker command is empty"))?;
+        let (program, args) = argv.split_first().ok_or_else(|| io::Error::other("the worker command is empty"))?;
         let mut child = Command::new(program)
             .args(args)
             .env("PYTHONUNBUFFERED", "1")
@@ -62,10 +60,7 @@ impl Process {
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()?;
-        let group = Group {
-            pid: Pid::from_raw(child.id() as i32),
-            alive: Arc::new(Mutex::new(true)),
-        };
+        let group = Group { pid: Pid::from_raw(child.id() as i32), alive: Arc::new(Mutex::new(true)) };
         let missing = || io::Error::other("a pipe is missing");
         let stdin = OwnedFd::from(child.stdin.take().ok_or_else(missing)?);
         let stdout = OwnedFd::from(child.stdout.take().ok_or_else(missing)?);
@@ -138,11 +133,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn run<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(future)
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
 
     fn argv(script: &str) -> Vec<String> {

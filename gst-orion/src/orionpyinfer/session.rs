@@ -88,13 +88,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Talks to the process until it has ended.
     pub(super) async fn run(worker: &'a mut Worker, process: Process) -> End {
-        let Process {
-            stdin,
-            mut stdout,
-            mut stderr,
-            mut exit,
-            group,
-        } = process;
+        let Process { stdin, mut stdout, mut stderr, mut exit, group } = process;
         let (writer, messages) = mpsc::channel(1);
         let (done, mut written) = mpsc::channel(1);
         let writing = tokio::spawn(write(stdin, messages, done));
@@ -134,10 +128,7 @@ impl<'a> Session<'a> {
 
     /// The next moment at which something may be due, from now.
     fn wake(&self) -> Option<Duration> {
-        let end = self
-            .exited
-            .map(|(_, deadline)| deadline)
-            .or(self.ending.map(|(_, deadline)| deadline));
+        let end = self.exited.map(|(_, deadline)| deadline).or(self.ending.map(|(_, deadline)| deadline));
         // Once it is ending, the limits of a working process mean nothing any more.
         let next = end.or(self.worker.supervisor.deadline());
         let first = [next, self.write_deadline].into_iter().flatten().min();
@@ -149,10 +140,7 @@ impl<'a> Session<'a> {
         let heard_out = !self.stdout_open && !self.stderr_open;
         let exited = self.exited.is_some_and(|(_, deadline)| heard_out || now >= deadline);
         // What SIGKILL does not end hangs in the system; its watch still waits for it.
-        exited
-            || self
-                .ending
-                .is_some_and(|(ending, deadline)| ending == Ending::Killed && now >= deadline)
+        exited || self.ending.is_some_and(|(ending, deadline)| ending == Ending::Killed && now >= deadline)
     }
 
     fn on_exit(&mut self, status: Result<ExitStatus, RecvError>) {
@@ -200,19 +188,13 @@ impl<'a> Session<'a> {
             WorkerMessage::Ready(ready) if self.worker.supervisor.state() == State::Starting => {
                 self.worker.supervisor.ready(self.worker.now());
                 let worker = format!("{} {}", ready.worker, ready.version);
-                self.worker.report(Report::Ready {
-                    worker,
-                    load_ms: ready.load_ms,
-                });
+                self.worker.report(Report::Ready { worker, load_ms: ready.load_ms });
                 self.idle();
             }
             WorkerMessage::Ready(_) => self.odd("said `ready` twice".into()),
             WorkerMessage::Result(result) if self.outstanding == Some(result.frame_seq) => self.answer(*result),
             WorkerMessage::Result(result) => {
-                self.odd(format!(
-                    "answered frame {} when {:?} was due",
-                    result.frame_seq, self.outstanding
-                ));
+                self.odd(format!("answered frame {} when {:?} was due", result.frame_seq, self.outstanding));
             }
             WorkerMessage::Fault(fault) => self.on_fault(&fault),
             WorkerMessage::Ack(ack) => self.odd(format!("acknowledged {:?}, which nobody sent", ack.command)),
@@ -223,11 +205,7 @@ impl<'a> Session<'a> {
         let text = format!("{}: {}", fault.code, fault.message);
         // Without a number it can only be about the frame in hand.
         if self.outstanding.is_some() && fault.frame_seq.is_none_or(|seq| self.outstanding == Some(seq)) {
-            let cause = if fault.code == "bad_frame" {
-                Cause::DecodeError
-            } else {
-                Cause::WorkerError
-            };
+            let cause = if fault.code == "bad_frame" { Cause::DecodeError } else { Cause::WorkerError };
             self.lose(cause, text);
         } else {
             self.odd(text);
@@ -271,10 +249,7 @@ impl<'a> Session<'a> {
     }
 
     fn send(&mut self, mut job: Box<Job>) {
-        let message = job
-            .picture
-            .take()
-            .map(|picture| (std::mem::take(&mut job.head), picture));
+        let message = job.picture.take().map(|picture| (std::mem::take(&mut job.head), picture));
         let queued = match (message, &self.writer) {
             (Some(message), Some(writer)) => writer.try_send(message).is_ok(),
             _ => false,
@@ -306,10 +281,7 @@ impl<'a> Session<'a> {
         let now = self.worker.now();
         if self.write_deadline.is_some_and(|deadline| now >= deadline) {
             self.write_deadline = None;
-            let text = format!(
-                "did not take the frame within {:?} (write-timeout)",
-                self.worker.limits.write_timeout
-            );
+            let text = format!("did not take the frame within {:?} (write-timeout)", self.worker.limits.write_timeout);
             self.lose_job(Cause::WorkerError, text);
         }
         if self.exited.is_some() {
@@ -439,18 +411,9 @@ impl<'a> Session<'a> {
             }
             (None, None) => ("cannot be ended".to_owned(), Exit::Signal),
         };
-        let cause = if self.next == Next::Stop {
-            Cause::Shutdown
-        } else {
-            Cause::WorkerRestart
-        };
+        let cause = if self.next == Next::Stop { Cause::Shutdown } else { Cause::WorkerRestart };
         self.lose_job(cause, format!("the worker {text}"));
-        End {
-            exit,
-            text,
-            lines: self.lines,
-            next: self.next,
-        }
+        End { exit, text, lines: self.lines, next: self.next }
     }
 }
 

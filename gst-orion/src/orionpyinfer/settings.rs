@@ -179,12 +179,7 @@ fn keep<T: for<'a> glib::value::FromValue<'a> + 'static>(value: &glib::Value, pl
 pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let d = Settings::default();
     let text = |name, nick, blurb, default: &str| {
-        glib::ParamSpecString::builder(name)
-            .nick(nick)
-            .blurb(blurb)
-            .default_value(default)
-            .mutable_ready()
-            .build()
+        glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).default_value(default).mutable_ready().build()
     };
     let fraction = |name, nick, blurb, default| {
         glib::ParamSpecDouble::builder(name)
@@ -251,24 +246,14 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .blurb("How the model's output is read (default: auto)")
             .mutable_ready()
             .build(),
-        fraction(
-            "confidence",
-            "Confidence",
-            "Least confidence of a detection, 0..1 (default: 0.5)",
-            d.confidence,
-        ),
+        fraction("confidence", "Confidence", "Least confidence of a detection, 0..1 (default: 0.5)", d.confidence),
         fraction(
             "iou-threshold",
             "IoU threshold",
             "Overlap, as intersection over union in 0..1, from which the weaker of two boxes goes (default: 0.45)",
             d.iou_threshold,
         ),
-        text(
-            "labels",
-            "Labels",
-            "Comma separated labels to report (default: person)",
-            &d.labels,
-        ),
+        text("labels", "Labels", "Comma separated labels to report (default: person)", &d.labels),
         count(
             "workers",
             "Workers",

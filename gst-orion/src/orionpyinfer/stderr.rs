@@ -21,10 +21,7 @@ pub(super) enum Level {
 
 /// Splits `[LEVEL] text`.
 pub(super) fn parse(line: &str) -> (Level, &str) {
-    let tagged = line
-        .trim_start()
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'));
+    let tagged = line.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let level = tagged.and_then(|(level, _)| match level.trim().to_ascii_uppercase().as_str() {
         "ERROR" | "CRITICAL" | "FATAL" => Some(Level::Error),
         "WARNING" | "WARN" => Some(Level::Warning),
@@ -62,9 +59,7 @@ impl Lines {
 
     /// Ends the last line, which may lack its newline.
     pub(super) fn finish(&mut self) -> Option<String> {
-        let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial))
-            .trim_end()
-            .to_owned();
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).trim_end().to_owned();
         if line.is_empty() {
             return None;
         }
@@ -82,13 +77,7 @@ impl Lines {
 
     /// The most telling line: the last error, else the last one without a level (the end of a traceback, say).
     pub(super) fn reason(&self) -> Option<&str> {
-        let last = |wanted| {
-            self.tail
-                .iter()
-                .rev()
-                .map(|line| parse(line))
-                .find(|(level, _)| *level == wanted)
-        };
+        let last = |wanted| self.tail.iter().rev().map(|line| parse(line)).find(|(level, _)| *level == wanted);
         last(Level::Error).or_else(|| last(Level::Plain)).map(|(_, text)| text)
     }
 }
@@ -103,10 +92,7 @@ mod tests {
         assert_eq!(parse("[CRITICAL] x"), (Level::Error, "x"));
         assert_eq!(parse("[warn]x"), (Level::Warning, "x"));
         assert_eq!(parse(" [DEBUG] a ] b"), (Level::Debug, "a ] b"));
-        assert_eq!(
-            parse("[0.5, 0.2] not a level"),
-            (Level::Plain, "[0.5, 0.2] not a level")
-        );
+        assert_eq!(parse("[0.5, 0.2] not a level"), (Level::Plain, "[0.5, 0.2] not a level"));
         assert_eq!(parse("plain\r"), (Level::Plain, "plain"));
     }
 
@@ -115,10 +101,7 @@ mod tests {
         let mut lines = Lines::default();
         assert_eq!(lines.reason(), None);
         assert_eq!(lines.push(b"one\n\ntw"), ["one"]);
-        assert_eq!(
-            lines.push(b"o\n[ERROR] broken\nafter\n"),
-            ["two", "[ERROR] broken", "after"]
-        );
+        assert_eq!(lines.push(b"o\n[ERROR] broken\nafter\n"), ["two", "[ERROR] broken", "after"]);
         assert_eq!(lines.reason(), Some("broken"));
         assert_eq!(lines.push(&vec![0xff; 1 << 20]), Vec::<String>::new());
         assert!(lines.finish().unwrap().len() <= MAX_LINE * 3);

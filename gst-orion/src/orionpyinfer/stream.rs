@@ -123,11 +123,7 @@ pub(super) struct Stream {
 
 impl Default for Stream {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            started: Instant::now(),
-        }
+        Self { state: Mutex::default(), changed: Condvar::new(), started: Instant::now() }
     }
 }
 
@@ -156,9 +152,7 @@ impl Stream {
         limit: Duration,
         ready: impl Fn(&State) -> bool,
     ) -> (MutexGuard<'a, State>, bool) {
-        let wait = self
-            .changed
-            .wait_timeout_while(state, limit, |state| !state.flushing && !ready(state));
+        let wait = self.changed.wait_timeout_while(state, limit, |state| !state.flushing && !ready(state));
         let (state, result) = wait.unwrap_or_else(PoisonError::into_inner);
         (state, !result.timed_out())
     }
@@ -189,9 +183,7 @@ impl Stream {
         }
         if !in_time {
             state.drop_frame(Cause::WorkerRestart);
-            return Ok(Admission::Dropped(Some(format!(
-                "no worker was ready within {patience:?}"
-            ))));
+            return Ok(Admission::Dropped(Some(format!("no worker was ready within {patience:?}"))));
         }
         if max_age > 0 && gst::get_timestamp().nseconds().saturating_sub(info.arrived) > max_age {
             state.drop_frame(Cause::TooOld);
@@ -314,13 +306,7 @@ impl Stream {
             state.totals.worker_time += answered.saturating_sub(job.sent);
             state.totals.last_result = identity::wall_clock();
             let ticket = job.ticket;
-            let answer = Answer {
-                job,
-                result,
-                answered,
-                lost: Losses::default(),
-                generation: 0,
-            };
+            let answer = Answer { job, result, answered, lost: Losses::default(), generation: 0 };
             // An old ticket is from before a flush, where the frame was counted.
             state.order.fulfil(ticket, Item::Answer(Box::new(answer)));
         });
@@ -407,11 +393,7 @@ impl State {
             seq,
             epoch: 0,
             captured: camera.unwrap_or_else(identity::wall_clock),
-            clock_source: if camera.is_some() {
-                ClockSource::Camera
-            } else {
-                ClockSource::Arrival
-            },
+            clock_source: if camera.is_some() { ClockSource::Camera } else { ClockSource::Arrival },
             arrived,
             instance_id: identity::DEFAULT_INSTANCE.into(),
             room_id: String::new(),
@@ -433,26 +415,12 @@ fn prepare(picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -> Result<Bo
         roi_processing: info.attention.clone(),
     };
     let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
-    Ok(Box::new(Job {
-        ticket: 0,
-        buffer,
-        info,
-        size,
-        head,
-        picture: Some(mapped),
-        sent: 0,
-    }))
+    Ok(Box::new(Job { ticket: 0, buffer, info, size, head, picture: Some(mapped), sent: 0 }))
 }
 
 /// Puts the result on the frame's buffer.
 pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, gst::glib::BoolError> {
-    let Answer {
-        job,
-        mut result,
-        answered,
-        lost,
-        generation: _,
-    } = answer;
+    let Answer { job, mut result, answered, lost, generation: _ } = answer;
     // What the host knows better than any echo.
     result.instance_id.clone_from(&job.info.instance_id);
     result.room_id.clone_from(&job.info.room_id);
@@ -463,27 +431,11 @@ pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, gst::glib::BoolErr
     if !meta::has_frame(target) {
         meta::set_frame(target, &job.info)?;
     }
-    let told = |name| {
-        result
-            .data
-            .metadata
-            .get(name)
-            .and_then(|n| n.as_u64())
-            .and_then(|n| u32::try_from(n).ok())
-    };
+    let told = |name| result.data.metadata.get(name).and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok());
     if let Some((width, height)) = job.size.or_else(|| told("frame_width").zip(told("frame_height"))) {
         meta::add_detections(target, &result.data.detections, width, height);
     }
     let lost = Report::losses(&lost);
-    meta::add_inference(
-        target,
-        &Inference {
-            kind: result.kind,
-            result: json,
-            sent: job.sent,
-            answered,
-            lost,
-        },
-    )?;
+    meta::add_inference(target, &Inference { kind: result.kind, result: json, sent: job.sent, answered, lost })?;
     Ok(buffer)
 }

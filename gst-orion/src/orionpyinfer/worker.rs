@@ -56,16 +56,7 @@ impl Worker {
         listener: Arc<dyn Listener>,
     ) -> Self {
         let supervisor = Supervisor::new(limits.policy, Duration::ZERO);
-        Self {
-            index,
-            argv,
-            limits,
-            requests,
-            listener,
-            supervisor,
-            waiting: None,
-            epoch: Instant::now(),
-        }
+        Self { index, argv, limits, requests, listener, supervisor, waiting: None, epoch: Instant::now() }
     }
 
     /// Keeps a process running until the pool lets go of the requests' other end.
@@ -109,11 +100,7 @@ impl Worker {
         };
         match self.supervisor.exited(self.now(), end.exit) {
             AfterExit::Restart(pause) => {
-                self.report(Report::Exited {
-                    text,
-                    tail,
-                    pause_ms: pause.as_millis() as u64,
-                });
+                self.report(Report::Exited { text, tail, pause_ms: pause.as_millis() as u64 });
                 self.status(0);
                 self.pause().await
             }
@@ -135,10 +122,7 @@ impl Worker {
             if self.supervisor.check(now) == Verdict::Spawn {
                 return true;
             }
-            let rest = self
-                .supervisor
-                .deadline()
-                .map_or(Duration::ZERO, |deadline| deadline.saturating_sub(now));
+            let rest = self.supervisor.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_sub(now));
             match time::timeout(rest, self.requests.recv()).await {
                 Err(_) => {}
                 Ok(None) => return false,
@@ -153,11 +137,7 @@ impl Worker {
 
     pub(super) fn refuse(&self, request: Request) {
         if let Request::Frame(job) = request {
-            self.report(Report::Lost(
-                job,
-                Cause::WorkerRestart,
-                "the worker has just ended".into(),
-            ));
+            self.report(Report::Lost(job, Cause::WorkerRestart, "the worker has just ended".into()));
         }
     }
 

@@ -16,11 +16,7 @@ use orion_core::{
 use crate::{frames, identity, meta, stats};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "orionroi",
-        gst::DebugColorFlags::empty(),
-        Some("Orion region and model choice"),
-    )
+    gst::DebugCategory::new("orionroi", gst::DebugColorFlags::empty(), Some("Orion region and model choice"))
 });
 
 #[derive(Debug, Clone)]
@@ -55,10 +51,7 @@ impl Settings {
         PlannerSettings {
             external: self.rois.clone(),
             min_roi: self.min_roi,
-            model: ModelChoice {
-                threshold_area: f64::from(self.threshold_area),
-                hysteresis: self.hysteresis,
-            },
+            model: ModelChoice { threshold_area: f64::from(self.threshold_area), hysteresis: self.hysteresis },
         }
     }
 }
@@ -302,11 +295,7 @@ impl OrionRoi {
             seq: state.seq,
             epoch: state.streams.saturating_sub(1),
             captured: camera.unwrap_or_else(identity::wall_clock),
-            clock_source: if camera.is_some() {
-                ClockSource::Camera
-            } else {
-                ClockSource::Arrival
-            },
+            clock_source: if camera.is_some() { ClockSource::Camera } else { ClockSource::Arrival },
             arrived,
             instance_id: settings.instance_id,
             room_id: settings.room_id,

@@ -22,20 +22,14 @@ pub(crate) fn broker(uri: &str) -> Option<(&str, u16)> {
         Some(v6) => v6.split_once(']')?,
         None => server.split_at(server.find(':').unwrap_or(server.len())),
     };
-    let port = if port.is_empty() {
-        default
-    } else {
-        port.strip_prefix(':')?.parse().ok()?
-    };
+    let port = if port.is_empty() { default } else { port.strip_prefix(':')?.parse().ok()? };
     (!host.is_empty()).then_some((host, port))
 }
 
 pub(super) fn instance_id<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     text(d, |id| {
         let valid = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-        valid
-            .then_some(())
-            .ok_or_else(|| "expected letters, digits, _ and -".into())
+        valid.then_some(()).ok_or_else(|| "expected letters, digits, _ and -".into())
     })
 }
 
@@ -50,16 +44,11 @@ pub(super) fn rtsp_url<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Err
 
 pub(super) fn mqtt_uri<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     text(d, |uri| {
-        let user = uri
-            .split_once("://")
-            .and_then(|(_, rest)| rest.rsplit_once('@'))
-            .map(|(user, _)| user);
+        let user = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user, _)| user);
         if user.is_some_and(|user| user.contains(':')) {
             return Err("a password does not belong here; set mqtt.username and mqtt.password_file".into());
         }
-        broker(uri)
-            .map(|_| ())
-            .ok_or_else(|| "expected mqtt://host[:port] or mqtts://host[:port]".into())
+        broker(uri).map(|_| ()).ok_or_else(|| "expected mqtt://host[:port] or mqtts://host[:port]".into())
     })
 }
 
@@ -93,16 +82,8 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
         }
     };
     let (camera, mqtt, detector) = (&config.camera, &config.mqtt, &config.models.person_detector);
-    rule(
-        !camera.rtsp_url.is_empty() && !camera.file.is_empty(),
-        "camera.file",
-        "set either this or camera.rtsp_url",
-    );
-    rule(
-        !mqtt.password_file.is_empty() && mqtt.username.is_empty(),
-        "mqtt.password_file",
-        "needs mqtt.username",
-    );
+    rule(!camera.rtsp_url.is_empty() && !camera.file.is_empty(), "camera.file", "set either this or camera.rtsp_url");
+    rule(!mqtt.password_file.is_empty() && mqtt.username.is_empty(), "mqtt.password_file", "needs mqtt.username");
     let host = broker(&mqtt.uri).map(|(host, _)| host);
     // Those that mosquitto listens on by itself.
     let loopback = host.is_some_and(|host| ["localhost", "127.0.0.1", "::1"].contains(&host));
@@ -121,11 +102,7 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
         "mqtt.username",
         "the broker of mqtt.embedded knows no users: leave this empty",
     );
-    rule(
-        detector.labels.is_empty(),
-        "models.person_detector.labels",
-        "expected at least one label",
-    );
+    rule(detector.labels.is_empty(), "models.person_detector.labels", "expected at least one label");
     rule(
         detector.model_path.is_empty() && !detector.model_path_320.is_empty(),
         "models.person_detector.model_path_320",
@@ -143,14 +120,7 @@ mod tests {
         assert_eq!(broker("mqtt://localhost"), Some(("localhost", 1883)));
         assert_eq!(broker("mqtts://me@[::1]/"), Some(("::1", 8883)));
         assert_eq!(broker("mqtt://a:0"), Some(("a", 0)));
-        for wrong in [
-            "",
-            "localhost:1883",
-            "http://a",
-            "mqtt://",
-            "mqtt://a:x",
-            "mqtt://a:70000",
-        ] {
+        for wrong in ["", "localhost:1883", "http://a", "mqtt://", "mqtt://a:x", "mqtt://a:70000"] {
             assert_eq!(broker(wrong), None, "{wrong}");
         }
     }

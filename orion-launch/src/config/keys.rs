@@ -10,9 +10,7 @@ const NEAR: usize = 2;
 
 /// `{a: {b: value}}` from the path `a.b`.
 pub(super) fn nested(path: &[&str], value: Value) -> Value {
-    path.iter().rev().fold(value, |value, key| {
-        Value::Object(Map::from_iter([((*key).to_owned(), value)]))
-    })
+    path.iter().rev().fold(value, |value, key| Value::Object(Map::from_iter([((*key).to_owned(), value)])))
 }
 
 /// Puts the values of one tree over another's.
@@ -48,25 +46,14 @@ pub(super) fn variables(known: &Value) -> Vec<String> {
 /// A hint at the name that was probably meant, if one is alike.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
-    known
-        .iter()
-        .min_by_key(distance)
-        .filter(|near| distance(near) <= NEAR)
-        .copied()
+    known.iter().min_by_key(distance).filter(|near| distance(near) <= NEAR).copied()
 }
 
 /// serde's words in those of a person who writes YAML.
 pub(super) fn plain(text: &str) -> String {
-    [
-        ("f64", "a number"),
-        ("u32", "a whole number"),
-        ("a boolean", "true or false"),
-        ("a string", "text (in quotes)"),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (from, to)| {
-        text.replace(&format!("expected {from}"), &format!("expected {to}"))
-    })
+    [("f64", "a number"), ("u32", "a whole number"), ("a boolean", "true or false"), ("a string", "text (in quotes)")]
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(&format!("expected {from}"), &format!("expected {to}")))
 }
 
 #[cfg(test)]

@@ -19,12 +19,7 @@ use super::{
 /// [`ConfigError`] with all problems at once.
 pub(super) fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let known = serde_json::to_value(Config::default()).map_err(|error| ConfigError(vec![error.to_string()]))?;
-    let mut loader = Loader {
-        known: &known,
-        values: Map::new(),
-        places: BTreeMap::new(),
-        problems: Vec::new(),
-    };
+    let mut loader = Loader { known: &known, values: Map::new(), places: BTreeMap::new(), problems: Vec::new() };
     if let Some((name, text)) = &sources.file {
         loader.file(name, text)?;
     }
@@ -50,14 +45,10 @@ impl Loader<'_> {
             Ok(Node::Section(entries)) => self.section(name, &[], entries, self.known),
             Ok(Node::Leaf(Value::Null)) => {}
             Ok(Node::Leaf(_)) => {
-                return Err(ConfigError(vec![format!(
-                    "{name}: expected keys such as `instance_id: orion`"
-                )]));
+                return Err(ConfigError(vec![format!("{name}: expected keys such as `instance_id: orion`")]));
             }
             Err(error) => {
-                let at = error
-                    .location()
-                    .map_or(String::new(), |l| format!("{}:{}: ", l.line(), l.column()));
+                let at = error.location().map_or(String::new(), |l| format!("{}:{}: ", l.line(), l.column()));
                 return Err(ConfigError(vec![format!("{name}:{at}{}", error.without_snippet())]));
             }
         }
@@ -66,21 +57,14 @@ impl Loader<'_> {
 
     fn section(&mut self, file: &str, path: &[&str], entries: Vec<Entry>, known: &Value) {
         for entry in entries {
-            let place = Place::File {
-                name: file.to_owned(),
-                line: entry.place.line(),
-                column: entry.place.column(),
-            };
+            let place = Place::File { name: file.to_owned(), line: entry.place.line(), column: entry.place.column() };
             let mut path = path.to_vec();
             path.push(&entry.key);
             let key = path.join(".");
             match (known.get(&entry.key), entry.node) {
                 (None, _) => {
-                    let names: Vec<&str> = known
-                        .as_object()
-                        .into_iter()
-                        .flat_map(|o| o.keys().map(String::as_str))
-                        .collect();
+                    let names: Vec<&str> =
+                        known.as_object().into_iter().flat_map(|o| o.keys().map(String::as_str)).collect();
                     let hint = match nearest(&entry.key, &names) {
                         Some(near) => format!("did you mean {near}?"),
                         None => format!("known here are {}", names.join(", ")),
@@ -91,9 +75,7 @@ impl Loader<'_> {
                 (Some(_), Node::Leaf(Value::Null)) => {}
                 (Some(known @ Value::Object(_)), Node::Section(inner)) => self.section(file, &path, inner, known),
                 (Some(Value::Object(_)), Node::Leaf(value)) => {
-                    self.problems.push(format!(
-                        "{place}{key}: expected a section with keys of its own, got {value}"
-                    ));
+                    self.problems.push(format!("{place}{key}: expected a section with keys of its own, got {value}"));
                 }
                 (Some(_), node) => self.set(&path, node.into(), place),
             }
@@ -140,11 +122,7 @@ impl Loader<'_> {
             Err(error) => {
                 let (at, text) = (error.path().to_string(), error.inner().to_string());
                 // The path is longer than the key where an entry of a list is wrong.
-                let key = if at.len() > path.join(".").len() {
-                    at
-                } else {
-                    path.join(".")
-                };
+                let key = if at.len() > path.join(".").len() { at } else { path.join(".") };
                 self.problems.push(format!("{place}{key}: {}", plain(&text)));
             }
         }
@@ -173,14 +151,8 @@ mod tests {
     use super::*;
 
     fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
-        let variables = variables
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        let sources = Sources {
-            file: Some(("o.yaml".into(), text.into())),
-            variables,
-        };
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let sources = Sources { file: Some(("o.yaml".into(), text.into())), variables };
         sources.load().map_err(|error| error.to_string())
     }
 
@@ -199,67 +171,28 @@ mod tests {
         let file = "instance_id: a\nstream: {fps: 12.5}\nmqtt:\nhttp: {bind: \"\"}\n";
         let config = load(
             file,
-            &[
-                ("ORION_ROOM_ID", "007"),
-                ("ORION_STREAM__FPS", "7"),
-                ("ORION_TEST_DATA", "/x"),
-                ("HOME", "/"),
-            ],
+            &[("ORION_ROOM_ID", "007"), ("ORION_STREAM__FPS", "7"), ("ORION_TEST_DATA", "/x"), ("HOME", "/")],
         );
         let config = config.unwrap();
-        assert_eq!(
-            (config.instance_id.as_str(), config.room_id.as_str(), config.stream.fps),
-            ("a", "007", 7.0)
-        );
+        assert_eq!((config.instance_id.as_str(), config.room_id.as_str(), config.stream.fps), ("a", "007", 7.0));
         assert_eq!(config.http.bind, "");
         assert_eq!(config.mqtt, Config::default().mqtt);
         let rois = r#"[{"x":0,"y":0,"width":0.5,"height":1}]"#;
-        assert_eq!(
-            load("", &[("ORION_ROIS__ATTENTION", rois)])
-                .unwrap()
-                .rois
-                .attention
-                .len(),
-            1
-        );
+        assert_eq!(load("", &[("ORION_ROIS__ATTENTION", rois)]).unwrap().rois.attention.len(), 1);
     }
 
     #[test]
     fn what_is_wrong_is_named_with_place_key_and_expectation() {
         for (file, expected) in [
-            (
-                "instance_id: a b",
-                "o.yaml:1:1: instance_id: expected letters, digits, _ and -",
-            ),
-            (
-                "room_id: 7",
-                "o.yaml:1:1: room_id: invalid type: integer `7`, expected text (in quotes)",
-            ),
-            (
-                "camera:\n  rtsp_ulr: x",
-                "o.yaml:2:3: camera.rtsp_ulr: unknown key, did you mean rtsp_url?",
-            ),
-            (
-                "camera:\n  address: x",
-                "o.yaml:2:3: camera.address: unknown key, known here are codec, file, rtsp_url",
-            ),
-            (
-                "camera: {rtsp_url: 'http://u:pw@x'}",
-                "o.yaml:1:10: camera.rtsp_url: expected rtsp://",
-            ),
+            ("instance_id: a b", "o.yaml:1:1: instance_id: expected letters, digits, _ and -"),
+            ("room_id: 7", "o.yaml:1:1: room_id: invalid type: integer `7`, expected text (in quotes)"),
+            ("camera:\n  rtsp_ulr: x", "o.yaml:2:3: camera.rtsp_ulr: unknown key, did you mean rtsp_url?"),
+            ("camera:\n  address: x", "o.yaml:2:3: camera.address: unknown key, known here are codec, file, rtsp_url"),
+            ("camera: {rtsp_url: 'http://u:pw@x'}", "o.yaml:1:10: camera.rtsp_url: expected rtsp://"),
             ("stream: {resolution: 480}", "stream.resolution: "),
-            (
-                "stream: {resolution: 400p}",
-                "expected one of `320p`, `480p`, `512p`, `720p`, `1080p`",
-            ),
-            (
-                "stream: 5",
-                "o.yaml:1:1: stream: expected a section with keys of its own, got 5",
-            ),
-            (
-                "stream: {fps: fast}",
-                "stream.fps: invalid type: string \"fast\", expected a number",
-            ),
+            ("stream: {resolution: 400p}", "expected one of `320p`, `480p`, `512p`, `720p`, `1080p`"),
+            ("stream: 5", "o.yaml:1:1: stream: expected a section with keys of its own, got 5"),
+            ("stream: {fps: fast}", "stream.fps: invalid type: string \"fast\", expected a number"),
             (
                 "models: {person_detector: {confidence: 1.5}}",
                 "models.person_detector.confidence: expected 0..1, got 1.5",
@@ -272,27 +205,15 @@ mod tests {
                 "rois:\n  attention: [{x: 0, y: 0, width: 2, height: 1}]",
                 "o.yaml:2:3: rois.attention[0]: x + width must be at most 1",
             ),
-            (
-                "mqtt: {embedded: maybe}",
-                "mqtt.embedded: invalid type: string \"maybe\", expected true or false",
-            ),
-            (
-                "mqtt: {uri: 'mqtt://me:secret@h'}",
-                "mqtt.uri: a password does not belong here",
-            ),
-            (
-                "mqtt: {prefix: 'a/#'}",
-                "mqtt.prefix: topic \"a/#\" must not contain '#'",
-            ),
+            ("mqtt: {embedded: maybe}", "mqtt.embedded: invalid type: string \"maybe\", expected true or false"),
+            ("mqtt: {uri: 'mqtt://me:secret@h'}", "mqtt.uri: a password does not belong here"),
+            ("mqtt: {prefix: 'a/#'}", "mqtt.prefix: topic \"a/#\" must not contain '#'"),
             (
                 "mqtt:\n  embedded: true\n  uri: mqtt://far:1883",
                 "o.yaml:3:3: mqtt.uri: mqtt.embedded runs a broker on loopback only",
             ),
             ("http: {bind: 8080}", "http.bind: "),
-            (
-                "camera: {file: a, rtsp_url: 'rtsp://b/c'}",
-                "camera.file: set either this or camera.rtsp_url",
-            ),
+            ("camera: {file: a, rtsp_url: 'rtsp://b/c'}", "camera.file: set either this or camera.rtsp_url"),
             ("a: [", "o.yaml:"),
             ("just text", "o.yaml: expected keys"),
             ("room_id: a\nroom_id: b", "o.yaml:2:1: "),
@@ -304,16 +225,8 @@ mod tests {
             );
         }
         for (name, value, expected) in [
-            (
-                "ORION_STREAM__FPS",
-                "x",
-                "environment variable ORION_STREAM__FPS: stream.fps: invalid type",
-            ),
-            (
-                "ORION_STREAM__FSP",
-                "1",
-                "ORION_STREAM__FSP: no such key, did you mean ORION_STREAM__FPS?",
-            ),
+            ("ORION_STREAM__FPS", "x", "environment variable ORION_STREAM__FPS: stream.fps: invalid type"),
+            ("ORION_STREAM__FSP", "1", "ORION_STREAM__FSP: no such key, did you mean ORION_STREAM__FPS?"),
             ("ORION_INSTANC_ID", "1", "did you mean ORION_INSTANCE_ID?"),
             ("ORION_A__B", "1", "ORION_A__B: no such key"),
             ("ORION_MQTT", "1", "a section cannot be set as a whole"),
@@ -325,11 +238,7 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once() {
-        let error = load(
-            "stream: {fps: 0}\nrooom_id: x\nhttp: {bind: x}",
-            &[("ORION_MQTT__QOS", "3")],
-        )
-        .unwrap_err();
+        let error = load("stream: {fps: 0}\nrooom_id: x\nhttp: {bind: x}", &[("ORION_MQTT__QOS", "3")]).unwrap_err();
         assert_eq!(error.lines().count(), 4, "{error}");
     }
 }

@@ -23,10 +23,7 @@ mod tests {
 
     #[test]
     fn passwords_are_masked() {
-        assert_eq!(
-            masked("rtsp://me:p@ss@cam:554/x?a=b:c@d"),
-            "rtsp://me:***@cam:554/x?a=b:c@d"
-        );
+        assert_eq!(masked("rtsp://me:p@ss@cam:554/x?a=b:c@d"), "rtsp://me:***@cam:554/x?a=b:c@d");
         assert_eq!(masked("rtsp://me@cam/x"), "rtsp://me@cam/x");
         assert_eq!(masked("rtsp://cam:554/x"), "rtsp://cam:554/x");
     }

@@ -84,11 +84,7 @@ pub(crate) struct Stream {
 
 impl Default for Stream {
     fn default() -> Self {
-        Self {
-            resolution: Resolution::R480,
-            fps: 30.0,
-            format: Format::Jpeg,
-        }
+        Self { resolution: Resolution::R480, fps: 30.0, format: Format::Jpeg }
     }
 }
 
@@ -213,10 +209,7 @@ pub(crate) struct Rois {
 
 impl Default for Rois {
     fn default() -> Self {
-        Self {
-            threshold_area: 102_400,
-            attention: Vec::new(),
-        }
+        Self { threshold_area: 102_400, attention: Vec::new() }
     }
 }
 
@@ -265,9 +258,7 @@ pub(crate) struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self {
-            bind: "127.0.0.1:8080".into(),
-        }
+        Self { bind: "127.0.0.1:8080".into() }
     }
 }
 
@@ -319,10 +310,7 @@ mod tests {
         let mut config = Config::default();
         config.camera.rtsp_url = "rtsp://me:secret@cam/x".into();
         let yaml = config.to_yaml().unwrap();
-        assert!(
-            yaml.contains("rtsp://me:***@cam/x") && !yaml.contains("secret"),
-            "{yaml}"
-        );
+        assert!(yaml.contains("rtsp://me:***@cam/x") && !yaml.contains("secret"), "{yaml}");
     }
 
     #[test]

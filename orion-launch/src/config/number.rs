@@ -15,11 +15,7 @@ where
         return Ok(value);
     }
     let space = if unit.is_empty() { "" } else { " " };
-    Err(D::Error::custom(format!(
-        "expected {}..{}{space}{unit}, got {value}",
-        range.start(),
-        range.end()
-    )))
+    Err(D::Error::custom(format!("expected {}..{}{space}{unit}, got {value}", range.start(), range.end())))
 }
 
 pub(super) fn timeout<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {

@@ -28,10 +28,7 @@ impl Sources {
             }
         });
         let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Ok(Self {
-            file: file.transpose()?,
-            variables: variables.collect(),
-        })
+        Ok(Self { file: file.transpose()?, variables: variables.collect() })
     }
 
     /// The configuration: variables before the file, the file before the defaults.

@@ -36,12 +36,9 @@ impl From<Node> for Value {
     fn from(node: Node) -> Self {
         match node {
             Node::Leaf(value) => value,
-            Node::Section(entries) => Value::Object(
-                entries
-                    .into_iter()
-                    .map(|e| (e.key, e.node.into()))
-                    .collect::<Map<_, _>>(),
-            ),
+            Node::Section(entries) => {
+                Value::Object(entries.into_iter().map(|e| (e.key, e.node.into())).collect::<Map<_, _>>())
+            }
         }
     }
 }
@@ -106,11 +103,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut entries = Vec::new();
         while let Some((key, node)) = map.next_entry::<Spanned<String>, Node>()? {
-            entries.push(Entry {
-                place: key.referenced,
-                key: key.value,
-                node,
-            });
+            entries.push(Entry { place: key.referenced, key: key.value, node });
         }
         Ok(Node::Section(entries))
     }
@@ -124,17 +117,9 @@ mod tests {
     fn keys_know_their_line() {
         let node = parse("a: 1\nb:\n  # remark\n  c: [n, {d: 2.5}]\n  e:\n").unwrap();
         let Node::Section(top) = node else { panic!("{node:?}") };
-        assert_eq!(
-            (top[0].key.as_str(), top[0].place.line(), &top[0].node),
-            ("a", 1, &Node::Leaf(1.into()))
-        );
-        let Node::Section(inner) = &top[1].node else {
-            panic!("{top:?}")
-        };
-        assert_eq!(
-            (inner[0].key.as_str(), inner[0].place.line(), inner[0].place.column()),
-            ("c", 4, 3)
-        );
+        assert_eq!((top[0].key.as_str(), top[0].place.line(), &top[0].node), ("a", 1, &Node::Leaf(1.into())));
+        let Node::Section(inner) = &top[1].node else { panic!("{top:?}") };
+        assert_eq!((inner[0].key.as_str(), inner[0].place.line(), inner[0].place.column()), ("c", 4, 3));
         assert_eq!(inner[0].node, Node::Leaf(serde_json::json!(["n", {"d": 2.5}])));
         assert_eq!((inner[1].place.line(), &inner[1].node), (5, &Node::Leaf(Value::Null)));
     }

@@ -30,11 +30,7 @@ impl Camera {
         if let Some(clip) = clip {
             command.args(["--clip", clip]);
         }
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).process_group(0);
         let started = command.spawn();
         let mut child =
             started.with_context(|| format!("{} does not start; build it with `cargo build`", program.display()))?;

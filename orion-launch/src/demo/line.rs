@@ -17,22 +17,14 @@ pub(super) fn of(report: &Report) -> String {
     let mut line = format!("{time}  #{}  {}  {}", result.frame_seq, result.kind, what(report));
     for detection in detections.iter().take(BOXES) {
         let b = detection.bbox;
-        let _ = write!(
-            line,
-            "  {:.2} at {:.0},{:.0} {:.0}x{:.0}",
-            detection.confidence, b.x, b.y, b.width, b.height
-        );
+        let _ = write!(line, "  {:.2} at {:.0},{:.0} {:.0}x{:.0}", detection.confidence, b.x, b.y, b.width, b.height);
     }
     if detections.len() > BOXES {
         let _ = write!(line, "  and {} more", detections.len() - BOXES);
     }
     let _ = write!(line, "  latency {:.0} ms", report.latency_ms);
     if !report.lost_since_last.is_empty() {
-        let lost: Vec<_> = report
-            .lost_since_last
-            .iter()
-            .map(|(cause, n)| format!("{cause} {n}"))
-            .collect();
+        let lost: Vec<_> = report.lost_since_last.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
         let _ = write!(line, "  lost: {}", lost.join(", "));
     }
     line
@@ -61,16 +53,10 @@ mod tests {
         let person = (0.873, [312.4, 80.0, 96.0, 240.0]);
         let expected =
             "08:15:03.214  #42  person_detection  1 person  0.87 at 312,80 96x240  latency 84 ms  lost: queue_full 2";
-        assert_eq!(
-            of(&report("person_detection", &[person], &[("queue_full", 2)])),
-            expected
-        );
+        assert_eq!(of(&report("person_detection", &[person], &[("queue_full", 2)])), expected);
         assert!(of(&report("person_detection", &[], &[])).ends_with("  nobody  latency 84 ms"));
         assert!(of(&report("motion_detection", &[], &[])).contains("  nothing  "));
         let crowd = of(&report("person_detection", &[person; 6], &[]));
-        assert!(
-            crowd.contains("  6 persons  ") && crowd.contains("  and 2 more  "),
-            "{crowd}"
-        );
+        assert!(crowd.contains("  6 persons  ") && crowd.contains("  and 2 more  "), "{crowd}");
     }
 }

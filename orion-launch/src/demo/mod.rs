@@ -56,18 +56,11 @@ async fn serve(options: &cli::Demo) -> anyhow::Result<()> {
     let config = plan::config(options, &url, &model);
     let mut daemon = Daemon::start(&config).await?;
     let mut subscriber = Subscriber::start(daemon.broker_uri(), &config)?;
-    say(&plan::where_to_look(
-        &config,
-        daemon.broker_uri(),
-        daemon.http_address(),
-        &url,
-    ))?;
+    say(&plan::where_to_look(&config, daemon.broker_uri(), daemon.http_address(), &url))?;
 
     let mut tally = Tally::default();
     let length = options.seconds.map(Duration::from_secs);
-    let ended = daemon
-        .run(show(&mut subscriber, &mut tally, length, &mut signals))
-        .await;
+    let ended = daemon.run(show(&mut subscriber, &mut tally, length, &mut signals)).await;
     let reasons = health::judge(&daemon.status().snapshot()).reasons;
     let books = daemon.stop(signals.next()).await;
     // What was in hand at the end was published too.
@@ -117,9 +110,7 @@ async fn until(deadline: Option<Instant>) {
 
 fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .context("cannot print")
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot print")
 }
 
 /// Only what the tests of several files share.

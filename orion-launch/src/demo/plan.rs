@@ -26,9 +26,7 @@ pub(super) struct Model {
 pub(super) fn model(options: &cli::Demo) -> (Model, String) {
     let directory = options.model_dir.clone().or_else(weights);
     let found = directory.as_deref().and_then(|directory| size_in(&names(directory)));
-    let place = directory
-        .as_deref()
-        .map_or_else(|| "models/weights".into(), |d| d.display().to_string());
+    let place = directory.as_deref().map_or_else(|| "models/weights".into(), |d| d.display().to_string());
     let detector = match (options.detector, found) {
         (Some(detector), _) => detector,
         (None, Some(_)) => Detector::Auto,
@@ -41,31 +39,16 @@ pub(super) fn model(options: &cli::Demo) -> (Model, String) {
         (Detector::Motion, Some(_)) => "Showing motion, as asked.".into(),
         _ => format!("Looking for persons with the model in {place}."),
     };
-    (
-        Model {
-            detector,
-            size: found.unwrap_or(Size::N),
-            directory,
-        },
-        note,
-    )
+    (Model { detector, size: found.unwrap_or(Size::N), directory }, note)
 }
 
 /// The configuration of the demo.
 pub(super) fn config(options: &cli::Demo, url: &str, model: &Model) -> Config {
-    let mut config = Config {
-        instance_id: "demo".into(),
-        room_id: "demo".into(),
-        ..Config::default()
-    };
+    let mut config = Config { instance_id: "demo".into(), room_id: "demo".into(), ..Config::default() };
     config.camera.rtsp_url = url.to_owned();
     config.mqtt.embedded = true;
     config.mqtt.uri = "mqtt://127.0.0.1:0".into();
-    config.http.bind = if TcpListener::bind(HTTP).is_ok() {
-        HTTP.into()
-    } else {
-        "127.0.0.1:0".into()
-    };
+    config.http.bind = if TcpListener::bind(HTTP).is_ok() { HTTP.into() } else { "127.0.0.1:0".into() };
     let detector = &mut config.models.person_detector;
     detector.detector = model.detector;
     detector.size = model.size;
@@ -79,10 +62,7 @@ pub(super) fn config(options: &cli::Demo, url: &str, model: &Model) -> Config {
 /// Everything that can be looked at while it runs.
 pub(super) fn where_to_look(config: &Config, uri: &str, http: Option<SocketAddr>, url: &str) -> String {
     let (host, port) = broker(uri).unwrap_or(("127.0.0.1", 1883));
-    let http = http.map_or_else(
-        || "off".to_owned(),
-        |a| format!("http://{a}/readiness and http://{a}/health"),
-    );
+    let http = http.map_or_else(|| "off".to_owned(), |a| format!("http://{a}/readiness and http://{a}/health"));
     let prefix = &config.mqtt.prefix;
     format!(
         "Camera   {}\nMQTT     {uri}, topics {prefix}/inferences/{}/...\n         mosquitto_sub -h {host} -p {port} -t '{prefix}/#' -v\n\
@@ -94,16 +74,11 @@ pub(super) fn where_to_look(config: &Config, uri: &str, http: Option<SocketAddr>
 
 /// The directory `weights` beside the shipped worker, which `ORION_WORKER` names or which lies above this program.
 fn weights() -> Option<PathBuf> {
-    let named = std::env::var_os("ORION_WORKER")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from);
+    let named = std::env::var_os("ORION_WORKER").filter(|path| !path.is_empty()).map(PathBuf::from);
     let worker = named.or_else(|| {
         let own = std::env::current_exe().and_then(|path| path.canonicalize()).ok()?;
-        let places = own
-            .ancestors()
-            .skip(1)
-            .take(5)
-            .flat_map(|dir| [dir.join("models"), dir.join("share/orion/models")]);
+        let places =
+            own.ancestors().skip(1).take(5).flat_map(|dir| [dir.join("models"), dir.join("share/orion/models")]);
         places.map(|dir| dir.join("run_worker.sh")).find(|path| path.is_file())
     })?;
     Some(worker.with_file_name("weights"))
@@ -111,32 +86,19 @@ fn weights() -> Option<PathBuf> {
 
 fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// The smallest size of which there is a model.
 fn size_in(names: &[String]) -> Option<Size> {
-    let sizes = [
-        ('n', Size::N),
-        ('s', Size::S),
-        ('m', Size::M),
-        ('l', Size::L),
-        ('x', Size::X),
-    ];
+    let sizes = [('n', Size::N), ('s', Size::S), ('m', Size::M), ('l', Size::L), ('x', Size::X)];
     let of = |name: &String| {
         let stem = name.strip_suffix(".onnx")?;
-        let rest = ["yolo11", "yolov8", "yolox"]
-            .iter()
-            .find_map(|family| stem.strip_prefix(family))?;
+        let rest = ["yolo11", "yolov8", "yolox"].iter().find_map(|family| stem.strip_prefix(family))?;
         rest.trim_start_matches(['-', '_']).chars().next()
     };
     let letters: Vec<char> = names.iter().filter_map(of).collect();
-    sizes
-        .iter()
-        .find(|(letter, _)| letters.contains(letter))
-        .map(|(_, size)| *size)
+    sizes.iter().find(|(letter, _)| letters.contains(letter)).map(|(_, size)| *size)
 }
 
 #[cfg(test)]
@@ -144,13 +106,7 @@ mod tests {
     use super::*;
 
     fn options(directory: &Path, detector: Option<Detector>) -> cli::Demo {
-        cli::Demo {
-            source: None,
-            model_dir: Some(directory.to_owned()),
-            detector,
-            seconds: None,
-            rate: 2.0,
-        }
+        cli::Demo { source: None, model_dir: Some(directory.to_owned()), detector, seconds: None, rate: 2.0 }
     }
 
     #[test]
@@ -158,10 +114,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (none, note) = model(&options(directory.path(), None));
         assert_eq!(none.detector, Detector::Motion);
-        assert!(
-            note.starts_with("No person model in ") && !note.contains('\n'),
-            "{note}"
-        );
+        assert!(note.starts_with("No person model in ") && !note.contains('\n'), "{note}");
         std::fs::write(directory.path().join("yolov8s_fp32_640.onnx"), "").unwrap();
         std::fs::write(directory.path().join("readme.txt"), "").unwrap();
         let (found, _) = model(&options(directory.path(), None));
@@ -169,10 +122,7 @@ mod tests {
         let (asked, _) = model(&options(directory.path(), Some(Detector::Motion)));
         assert_eq!(asked.detector, Detector::Motion);
         let config = config(&options(directory.path(), None), "rtsp://a/b", &found);
-        assert_eq!(
-            config.models.person_detector.model_dir,
-            directory.path().display().to_string()
-        );
+        assert_eq!(config.models.person_detector.model_dir, directory.path().display().to_string());
         assert_eq!((config.rate(), config.mqtt.embedded), (Some(2.0), true));
     }
 

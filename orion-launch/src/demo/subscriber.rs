@@ -79,10 +79,7 @@ async fn listen(
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        "a message on {} is no result: {error}",
-                        String::from_utf8_lossy(&message.topic)
-                    );
+                    tracing::warn!("a message on {} is no result: {error}", String::from_utf8_lossy(&message.topic));
                 }
             },
             Ok(_) => {}

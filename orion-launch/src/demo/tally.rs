@@ -38,34 +38,15 @@ impl Tally {
         let results = self.latencies.len();
         let seconds = self.span.map_or(0.0, |(first, last)| (last - first).as_secs_f64());
         // The first result begins the time, the others fill it.
-        let rate = if seconds > 0.0 {
-            (results - 1) as f64 / seconds
-        } else {
-            0.0
-        };
+        let rate = if seconds > 0.0 { (results - 1) as f64 / seconds } else { 0.0 };
         let kinds: Vec<_> = self.kinds.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
-        let what = if self.kinds.contains_key("person_detection") {
-            "persons"
-        } else {
-            "seen   "
-        };
-        let mut text = format!(
-            "\nSummary\n  results  {results} in {seconds:.1} s, {rate:.1}/s: {}\n",
-            kinds.join(", ")
-        );
-        let _ = writeln!(
-            text,
-            "  {what}  in {} of the results, at most {} at once",
-            self.seen, self.most
-        );
+        let what = if self.kinds.contains_key("person_detection") { "persons" } else { "seen   " };
+        let mut text =
+            format!("\nSummary\n  results  {results} in {seconds:.1} s, {rate:.1}/s: {}\n", kinds.join(", "));
+        let _ = writeln!(text, "  {what}  in {} of the results, at most {} at once", self.seen, self.most);
         let mut sorted = self.latencies.clone();
         sorted.sort_by(f64::total_cmp);
-        let _ = writeln!(
-            text,
-            "  latency  median {:.0} ms, p95 {:.0} ms",
-            rank(&sorted, 0.5),
-            rank(&sorted, 0.95)
-        );
+        let _ = writeln!(text, "  latency  median {:.0} ms, p95 {:.0} ms", rank(&sorted, 0.5), rank(&sorted, 0.95));
         text.push_str("  ledger");
         for book in books {
             let _ = write!(text, "\n    {}", book.line());
@@ -90,12 +71,7 @@ mod tests {
     fn ranks_are_values_that_occurred() {
         let values: Vec<f64> = (1..=20).map(f64::from).collect();
         assert_eq!(
-            (
-                rank(&values, 0.5),
-                rank(&values, 0.95),
-                rank(&[7.0], 0.95),
-                rank(&[], 0.5)
-            ),
+            (rank(&values, 0.5), rank(&values, 0.95), rank(&[7.0], 0.95), rank(&[], 0.5)),
             (10.0, 19.0, 7.0, 0.0)
         );
     }
@@ -107,18 +83,9 @@ mod tests {
         let start = Instant::now();
         for n in 0..11 {
             let people = vec![(0.9, [0.0, 0.0, 9.0, 9.0]); n % 3];
-            tally.add(
-                &report("person_detection", &people, &[]),
-                start + Duration::from_millis(200) * n as u32,
-            );
+            tally.add(&report("person_detection", &people, &[]), start + Duration::from_millis(200) * n as u32);
         }
-        let book = Book {
-            element: "roi".into(),
-            received: 3,
-            forwarded: 2,
-            in_flight: 1,
-            dropped: BTreeMap::new(),
-        };
+        let book = Book { element: "roi".into(), received: 3, forwarded: 2, in_flight: 1, dropped: BTreeMap::new() };
         let text = tally.summary(&[book]);
         for expected in [
             "results  11 in 2.0 s, 5.0/s: person_detection 11",

@@ -231,9 +231,7 @@ mod tests {
         let mut deframer = framing::Deframer::default();
         deframer.push(&stream);
         let body = deframer.next_message().unwrap().unwrap();
-        let HostMessage::Frame(frame) = HostMessage::decode(body).unwrap() else {
-            panic!("not a frame")
-        };
+        let HostMessage::Frame(frame) = HostMessage::decode(body).unwrap() else { panic!("not a frame") };
         assert_eq!(frame.frame_data, payload);
         assert_eq!((frame.format, frame.width, frame.height), (FrameFormat::Nv12, 640, 480));
         assert_eq!(frame.meta, meta());

@@ -188,11 +188,7 @@ impl WorkerMessage {
                 if ready.protocol == PROTOCOL {
                     Ok(Self::Ready(ready))
                 } else {
-                    Err(refused(
-                        &kind,
-                        "protocol",
-                        format!("{} is not spoken here, only {PROTOCOL}", ready.protocol),
-                    ))
+                    Err(refused(&kind, "protocol", format!("{} is not spoken here, only {PROTOCOL}", ready.protocol)))
                 }
             }
             "ack" => super::fields(&kind, body).map(Self::Ack),
@@ -209,18 +205,11 @@ impl WorkerMessage {
 }
 
 fn is_result_type(kind: &str) -> bool {
-    !kind.is_empty()
-        && kind
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn refused(kind: &str, path: impl Into<String>, reason: impl Into<String>) -> WireError {
-    WireError::Field {
-        kind: kind.to_owned(),
-        path: path.into(),
-        reason: reason.into(),
-    }
+    WireError::Field { kind: kind.to_owned(), path: path.into(), reason: reason.into() }
 }
 
 impl InferenceResult {
@@ -230,11 +219,7 @@ impl InferenceResult {
             for (field, value) in [("x", x), ("y", y), ("width", width), ("height", height)] {
                 let side = field == "width" || field == "height";
                 if !value.is_finite() || (side && value <= 0.0) {
-                    let rule = if side {
-                        "must be a positive number"
-                    } else {
-                        "must be a finite number"
-                    };
+                    let rule = if side { "must be a positive number" } else { "must be a finite number" };
                     let path = format!("data.detections[{i}].bbox.{field}");
                     return Err(refused(&self.kind, path, format!("{rule}, got {value}")));
                 }
@@ -276,9 +261,7 @@ mod tests {
 
     #[test]
     fn reads_a_result_and_ignores_what_it_does_not_know() {
-        let WorkerMessage::Result(result) = decode(&result()).unwrap() else {
-            panic!("not a result")
-        };
+        let WorkerMessage::Result(result) = decode(&result()).unwrap() else { panic!("not a result") };
         assert_eq!(result.data.detections[0].bbox.y, 2.5);
         assert_eq!(result.data.metadata["model_selected"], "640");
     }
@@ -296,11 +279,7 @@ mod tests {
                 json!(1.5),
                 "data.detections[0].confidence: must be between 0 and 1, got 1.5",
             ),
-            (
-                "/data/detections/0/bbox/width",
-                json!(0),
-                "data.detections[0].bbox.width: must be a positive number",
-            ),
+            ("/data/detections/0/bbox/width", json!(0), "data.detections[0].bbox.width: must be a positive number"),
             ("/data/detections/0/bbox/x", json!("left"), "data.detections[0].bbox.x"),
             ("/data/count", json!(2), "data.count: is 2 for 1 detections"),
             ("/frame_seq", json!(-1), "frame_seq"),
@@ -317,12 +296,7 @@ mod tests {
         }
         let mut message = result();
         message.as_object_mut().unwrap().remove("timing");
-        assert!(
-            decode(&message)
-                .unwrap_err()
-                .to_string()
-                .contains("missing field `timing`")
-        );
+        assert!(decode(&message).unwrap_err().to_string().contains("missing field `timing`"));
         message.as_object_mut().unwrap().remove("type");
         assert!(matches!(decode(&message), Err(WireError::NoType)));
         assert!(matches!(decode(&json!([1, 2])), Err(WireError::NotAMessage(_))));
@@ -332,11 +306,6 @@ mod tests {
     #[test]
     fn refuses_another_protocol_version() {
         let ready = json!({"type": "ready", "protocol": 2, "worker": "w", "version": "1", "pid": 1});
-        assert!(
-            decode(&ready)
-                .unwrap_err()
-                .to_string()
-                .contains("2 is not spoken here, only 1")
-        );
+        assert!(decode(&ready).unwrap_err().to_string().contains("2 is not spoken here, only 1"));
     }
 }
