@@ -33,7 +33,7 @@ python-dev: packages
 setup: packages python ## install what building and running need (Debian packages, Python environment)
 
 build: packages ## build the plugin (target/plugins), the daemon and the test camera
-	@cargo build --release --workspace --quiet
+	cargo build --release --workspace --locked
 	@mkdir -p target/plugins
 	@ln -sf ../release/libgstorion.so target/plugins/libgstorion.so
 

@@ -10,10 +10,11 @@ use orion_core::{ledger::Cause, wire::InferenceResult};
 
 use super::{
     command,
+    frame::{self, Answer},
     pool::{Job, Listener, Pool, Report},
     settings::{PROPERTIES, Settings},
     stderr::Level,
-    stream::{self, Admission, Answer, Item, Stream, WorkerInfo},
+    stream::{self, Admission, Item, Stream, WorkerInfo},
 };
 use crate::{frames, message::WorkerEvent, stats};
 
@@ -327,7 +328,7 @@ impl OrionPyInfer {
 
     fn push_answer(&self, answer: Answer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let seq = answer.job.info.seq;
-        let buffer = stream::annotate(answer).map_err(|error| {
+        let buffer = frame::annotate(answer).map_err(|error| {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("cannot put the result on frame {seq}: {error}"));
             gst::FlowError::Error
         })?;

@@ -32,6 +32,7 @@
 use gst::{glib, prelude::*};
 
 mod command;
+mod frame;
 mod imp;
 mod pool;
 mod process;

@@ -10,17 +10,20 @@ use std::{
 use orion_core::{
     ledger::{Cause, GapFinder, Ledger, Losses},
     reorder::Reorder,
-    report::{ClockSource, Report},
+    report::ClockSource,
     throttle::Throttle,
-    timestamp,
-    wire::{self, InferenceResult},
+    wire::InferenceResult,
 };
 
-use super::{pool::Job, worker::Status};
+use super::{
+    frame::{self, Answer},
+    pool::Job,
+    worker::Status,
+};
 use crate::{
     frames::Picture,
     identity,
-    meta::{self, FrameInfo, Inference},
+    meta::{self, FrameInfo},
 };
 
 /// How often a repeated fault is posted as a warning.
@@ -32,18 +35,6 @@ pub(super) enum Item {
     Answer(Box<Answer>),
     /// Frames that will not come, in the place where they would have been.
     Lost(Cause, u64),
-}
-
-/// A frame with its result.
-pub(super) struct Answer {
-    pub(super) job: Job,
-    pub(super) result: InferenceResult,
-    /// ns of the monotonic clock.
-    pub(super) answered: u64,
-    /// Frames lost since the answer before.
-    pub(super) lost: Losses,
-    /// The flush that it came after.
-    pub(super) generation: u64,
 }
 
 /// What became of a buffer at the sink pad.
@@ -190,7 +181,7 @@ impl Stream {
             return Ok(Admission::Dropped(None));
         }
         drop(state);
-        match prepare(&picture, buffer, info) {
+        match frame::prepare(&picture, buffer, info) {
             Ok(mut job) => Ok(self.update(|state| match state.idle.pop_front() {
                 // A flush in between has counted the frame already.
                 idle if state.generation != generation => {
@@ -400,42 +391,4 @@ impl State {
             attention: None,
         }
     }
-}
-
-/// Maps the picture and writes the head of its message.
-fn prepare(picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -> Result<Box<Job>, String> {
-    let mapped = picture.map(buffer.clone()).map_err(|error| error.to_string())?;
-    let size = picture.size();
-    let (width, height) = size.unwrap_or((0, 0));
-    let meta = wire::FrameMeta {
-        instance_id: info.instance_id.clone(),
-        room_id: info.room_id.clone(),
-        seq: info.seq,
-        timestamp: timestamp::rfc3339(info.captured),
-        roi_processing: info.attention.clone(),
-    };
-    let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
-    Ok(Box::new(Job { ticket: 0, buffer, info, size, head, picture: Some(mapped), sent: 0 }))
-}
-
-/// Puts the result on the frame's buffer.
-pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, gst::glib::BoolError> {
-    let Answer { job, mut result, answered, lost, generation: _ } = answer;
-    // What the host knows better than any echo.
-    result.instance_id.clone_from(&job.info.instance_id);
-    result.room_id.clone_from(&job.info.room_id);
-    result.timestamp = timestamp::rfc3339(job.info.captured);
-    let json = serde_json::to_string(&result).map_err(|e| gst::glib::bool_error!("cannot write the result: {}", e))?;
-    let mut buffer = job.buffer;
-    let target = buffer.make_mut();
-    if !meta::has_frame(target) {
-        meta::set_frame(target, &job.info)?;
-    }
-    let told = |name| result.data.metadata.get(name).and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok());
-    if let Some((width, height)) = job.size.or_else(|| told("frame_width").zip(told("frame_height"))) {
-        meta::add_detections(target, &result.data.detections, width, height);
-    }
-    let lost = Report::losses(&lost);
-    meta::add_inference(target, &Inference { kind: result.kind, result: json, sent: job.sent, answered, lost })?;
-    Ok(buffer)
 }

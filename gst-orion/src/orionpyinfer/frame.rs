@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MPL-2.0
+//! One frame: from a buffer to a message for the worker, and from its result to metas on the buffer.
+
+use gst::glib;
+use orion_core::{
+    ledger::Losses,
+    report::Report,
+    timestamp,
+    wire::{self, InferenceResult},
+};
+
+use super::pool::Job;
+use crate::{
+    frames::Picture,
+    meta::{self, FrameInfo, Inference},
+};
+
+/// A frame with its result.
+pub(super) struct Answer {
+    pub(super) job: Job,
+    pub(super) result: InferenceResult,
+    /// ns of the monotonic clock.
+    pub(super) answered: u64,
+    /// Frames lost since the answer before.
+    pub(super) lost: Losses,
+    /// The flush that it came after.
+    pub(super) generation: u64,
+}
+
+/// Maps the picture and writes the head of its message.
+pub(super) fn prepare(picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -> Result<Box<Job>, String> {
+    let mapped = picture.map(buffer.clone()).map_err(|error| error.to_string())?;
+    let size = picture.size();
+    let (width, height) = size.unwrap_or((0, 0));
+    let meta = wire::FrameMeta {
+        instance_id: info.instance_id.clone(),
+        room_id: info.room_id.clone(),
+        seq: info.seq,
+        timestamp: timestamp::rfc3339(info.captured),
+        roi_processing: info.attention.clone(),
+    };
+    let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
+    Ok(Box::new(Job { ticket: 0, buffer, info, size, head, picture: Some(mapped), sent: 0 }))
+}
+
+/// Puts the result on the frame's buffer.
+pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, glib::BoolError> {
+    let Answer { job, mut result, answered, lost, generation: _ } = answer;
+    // What the host knows better than any echo.
+    result.instance_id.clone_from(&job.info.instance_id);
+    result.room_id.clone_from(&job.info.room_id);
+    result.timestamp = timestamp::rfc3339(job.info.captured);
+    let json = serde_json::to_string(&result).map_err(|e| glib::bool_error!("cannot write the result: {}", e))?;
+    let mut buffer = job.buffer;
+    let target = buffer.make_mut();
+    if !meta::has_frame(target) {
+        meta::set_frame(target, &job.info)?;
+    }
+    let told = |name| result.data.metadata.get(name).and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok());
+    if let Some((width, height)) = job.size.or_else(|| told("frame_width").zip(told("frame_height"))) {
+        meta::add_detections(target, &result.data.detections, width, height);
+    }
+    let lost = Report::losses(&lost);
+    meta::add_inference(target, &Inference { kind: result.kind, result: json, sent: job.sent, answered, lost })?;
+    Ok(buffer)
+}
