@@ -305,7 +305,7 @@ fn what_cannot_work_is_told_with_cause_and_exit_code() {
 fn a_second_signal_stops_at_once() {
     let directory = tempfile::tempdir().unwrap();
     // A worker that never gets ready: the first signal waits for it.
-    let yaml = "models: {person_detector: {worker_command: 'sleep 60'}}\nhttp: {bind: ''}\nshutdown_timeout_s: 60\n";
+    let yaml = "models: {person_detector: {worker_command: sh -c 'exec sleep 60'}}\nhttp: {bind: ''}\nshutdown_timeout_s: 60\n";
     let file = directory.path().join("orion.yaml");
     std::fs::write(&file, format!("mqtt: {{embedded: true, uri: 'mqtt://127.0.0.1:0'}}\n{yaml}")).unwrap();
     let mut command = Command::new(daemon_binary());

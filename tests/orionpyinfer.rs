@@ -3,142 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{
-    sync::Once,
-    time::{Duration, Instant},
-};
+#[path = "support/rig.rs"]
+mod rig;
+
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo, VideoRegionOfInterestMeta};
 use gstorion::meta;
-
-const JPEG_CAPS: &str = "image/jpeg,width=8,height=6,framerate=10/1";
-const SECOND: u64 = 1_000_000_000;
-
-/// The element in a harness, with its messages.
-struct Rig {
-    harness: Harness,
-    bus: gst::Bus,
-    next: u64,
-}
-
-impl Rig {
-    fn new(stub: &str, properties: &[(&str, &str)]) -> Self {
-        init();
-        // The harness starts the element at once, so the properties come first.
-        let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
-        let command = format!("'{}' {stub}", env!("CARGO_BIN_EXE_orion-stub-worker"));
-        element.set_property("worker-command", command);
-        for (name, value) in properties {
-            element.set_property_from_str(name, value);
-        }
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-        harness.set_live(false);
-        harness.set_src_caps_str(JPEG_CAPS);
-        harness.play();
-        Self { harness, bus, next: 0 }
-    }
-
-    fn element(&self) -> gst::Element {
-        self.harness.element().unwrap()
-    }
-
-    fn push(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.push_bytes(&[1, 2, 3])
-    }
-
-    fn push_bytes(&mut self, bytes: &[u8]) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let mut buffer = gst::Buffer::from_slice(bytes.to_vec());
-        let pts = gst::ClockTime::from_mseconds(100 * self.next);
-        buffer.get_mut().unwrap().set_pts(pts);
-        self.next += 1;
-        self.harness.push(buffer)
-    }
-
-    /// The result on the next buffer that comes out.
-    fn pull(&mut self) -> serde_json::Value {
-        let buffer = self.harness.pull().expect("a buffer comes out");
-        let inferences = meta::inferences(&buffer);
-        assert_eq!(inferences.len(), 1);
-        serde_json::from_str(&inferences[0].result).unwrap()
-    }
-
-    fn pull_seq(&mut self) -> u64 {
-        self.pull()["frame_seq"].as_u64().unwrap()
-    }
-
-    fn stats(&self) -> gst::Structure {
-        self.element().property("stats")
-    }
-
-    fn count(&self, field: &str) -> u64 {
-        self.stats().get(field).unwrap()
-    }
-
-    fn dropped(&self, cause: &str) -> u64 {
-        self.stats().get::<gst::Structure>("dropped").unwrap().get(cause).unwrap()
-    }
-
-    fn worker(&self) -> gst::Structure {
-        self.stats().get::<gst::Array>("workers").unwrap()[0].get().unwrap()
-    }
-
-    fn pid(&self) -> u32 {
-        self.worker().get("pid").unwrap()
-    }
-
-    /// The text of the next warning or error.
-    fn complaint(&self, kind: gst::MessageType) -> String {
-        let message = self.bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &[kind]).expect("a message comes");
-        match message.view() {
-            gst::MessageView::Warning(w) => w.error().to_string(),
-            gst::MessageView::Error(e) => e.error().to_string(),
-            _ => unreachable!(),
-        }
-    }
-
-    fn warning(&self) -> String {
-        self.complaint(gst::MessageType::Warning)
-    }
-
-    fn error(&self) -> String {
-        self.complaint(gst::MessageType::Error)
-    }
-
-    /// Asserts that the book adds up with nothing left inside.
-    fn assert_settled(&self, received: u64, forwarded: u64) {
-        // A frame is booked just after it was pushed, which the other end of the pad may see first.
-        until("the book is settled", || self.count("in-flight") == 0);
-        let dropped: gst::Structure = self.stats().get("dropped").unwrap();
-        let lost: u64 = dropped.iter().map(|(_, n)| n.get::<u64>().unwrap()).sum();
-        assert_eq!((self.count("received"), self.count("forwarded")), (received, forwarded), "{}", self.stats());
-        assert_eq!(received, forwarded + lost);
-    }
-}
-
-fn init() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        gst::init().unwrap();
-        gstorion::plugin_register_static().unwrap();
-    });
-}
-
-/// Waits for something that another thread brings about.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not within 20 s");
-        std::thread::yield_now();
-    }
-}
-
-fn alive(pid: u32) -> bool {
-    std::fs::exists(format!("/proc/{pid}")).unwrap()
-}
+use rig::{JPEG_CAPS, Rig, SECOND, alive, init, until};
 
 #[test]
 fn every_frame_leaves_in_order_with_its_result() {
@@ -349,16 +223,6 @@ fn restart_on_request_loses_no_frame() {
 }
 
 #[test]
-fn on_a_live_stream_the_next_frame_is_not_taken_before_a_worker_is_free() {
-    let mut rig = Rig::new("--at 0=slow", &[]);
-    rig.harness.set_live(true);
-    rig.push().unwrap();
-    // A leaky queue would have kept the newest frame until now.
-    assert_eq!(rig.count("results"), 1);
-    assert_eq!(rig.pull_seq(), 0);
-}
-
-#[test]
 fn frames_lost_in_a_queue_are_seen_as_gaps() {
     init();
     let mut numbering = Harness::new("orionroi");
@@ -388,44 +252,6 @@ fn old_frames_are_dropped_unseen() {
     assert_eq!((rig.pull_seq(), rig.pull_seq()), (0, 2));
     assert_eq!(rig.dropped("too_old"), 1);
     rig.assert_settled(3, 2);
-}
-
-#[test]
-fn eos_comes_after_the_last_result() {
-    let mut rig = Rig::new("--at 1=slow", &[]);
-    rig.push().unwrap();
-    rig.push().unwrap();
-    assert!(rig.harness.push_event(gst::event::Eos::new()));
-    assert_eq!((rig.pull_seq(), rig.pull_seq()), (0, 1));
-    until("EOS comes out", || {
-        std::iter::from_fn(|| rig.harness.try_pull_event()).any(|event| event.type_() == gst::EventType::Eos)
-    });
-    rig.assert_settled(2, 2);
-}
-
-#[test]
-fn a_flush_frees_whoever_waits_and_the_book_still_adds_up() {
-    let mut rig = Rig::new("--at 0=hang", &[("frame-timeout", "1000000000")]);
-    rig.push().unwrap();
-    let pad = rig.element().static_pad("sink").unwrap();
-    let (told, waiting) = std::sync::mpsc::channel();
-    let flush = std::thread::spawn(move || {
-        waiting.recv().unwrap();
-        // The frame is counted before it waits for the worker.
-        let element = pad.parent_element().unwrap();
-        until("the second frame waits", || element.property::<gst::Structure>("stats").get("received") == Ok(2u64));
-        pad.send_event(gst::event::FlushStart::new())
-    });
-    told.send(()).unwrap();
-    assert_eq!(rig.push(), Err(gst::FlowError::Flushing));
-    assert!(flush.join().unwrap());
-    rig.assert_settled(2, 0);
-    assert_eq!(rig.dropped("flush"), 2);
-    assert!(rig.harness.push_event(gst::event::FlushStop::new(true)));
-    assert!(rig.harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
-    rig.push().unwrap();
-    assert_eq!(rig.pull_seq(), 2, "the element works on after its worker was replaced");
-    rig.assert_settled(3, 1);
 }
 
 #[test]
@@ -493,4 +319,32 @@ fn frames_before_caps_are_refused() {
     assert_eq!(rig.element().property::<u64>("startup-timeout"), 30 * SECOND);
     rig.push().unwrap();
     assert_eq!(rig.pull_seq(), 0);
+}
+
+#[test]
+fn errors_without_a_number_do_not_wedge_a_worker_that_reads_late() {
+    let mut rig = Rig::new("--start early", &[]);
+    // More than any pipe holds, so that it is still being written when the errors come.
+    rig.push_bytes(&vec![0; 8 << 20]).unwrap();
+    assert!(rig.warning().contains("told before it read"));
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 1);
+    assert_eq!((rig.dropped("worker_error"), rig.worker().get::<u64>("restarts")), (1, Ok(0)));
+    rig.assert_settled(2, 1);
+}
+
+#[test]
+fn texts_with_a_nul_harm_nobody() {
+    let mut rig = Rig::new("--at 0=nul --at 1=nul-error --at 2=nul-and-die", &[]);
+    for _ in 0..4 {
+        rig.push().unwrap();
+    }
+    let buffer = rig.harness.pull().unwrap();
+    let region = buffer.iter_meta::<VideoRegionOfInterestMeta>().next().unwrap();
+    assert_eq!(region.roi_type(), "per\u{fffd}son");
+    assert_eq!(rig.pull_seq(), 3);
+    until("its last words are known", || {
+        rig.worker().get::<String>("last-error").is_ok_and(|text| text.contains("b\u{fffd}d"))
+    });
+    rig.assert_settled(4, 2);
 }

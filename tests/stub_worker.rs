@@ -5,9 +5,9 @@
 //!
 //! Actions at a frame: `error` (code inference_failed), `bad-frame`, `die` (exit 1), `answer-and-die`, `hang`, `garbage`
 //! (bytes that are no message), `unreadable` (a message that is no result), `half` (half a message, then exit),
-//! `close-stdout`, `wrong-seq` (an answer for another frame, then the right one), `twice`, `slow` (200 ms).
+//! `nul` and `nul-error` (texts with a NUL byte), `nul-and-die` (one on stderr), `close-stdout`, `wrong-seq` (an answer for another frame, then the right one), `twice`, `slow` (200 ms).
 //! Actions at the start: `silent` (never ready), `fail` (an error line and exit 3), `chatter` (text on stdout),
-//! `protocol` (version 2), `deaf` (ready, then never reads), `stubborn` (ready, ignores the end of stdin and SIGTERM).
+//! `protocol` (version 2), `early` (errors without a number for half a second before it reads), `deaf` (ready, then never reads), `stubborn` (ready, ignores the end of stdin and SIGTERM).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -73,8 +73,15 @@ fn start(action: &str) {
         _ => {}
     }
     send(&json!({"type": "ready", "protocol": protocol, "worker": "stub", "version": "0", "pid": std::process::id()}));
-    if action == "deaf" {
-        forever();
+    match action {
+        "deaf" => forever(),
+        "early" => {
+            for _ in 0..100 {
+                send(&json!({"type": "error", "code": "odd", "message": "told before it read"}));
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        _ => {}
     }
 }
 
@@ -91,6 +98,18 @@ fn answer(frame: &FrameMessage<'_>, action: Option<&str>) {
         Some("answer-and-die") => {
             send(&result(frame, seq));
             exit(0);
+        }
+        Some("nul") => {
+            let mut result = result(frame, seq);
+            result["data"]["detections"][0]["label"] = "per\0son".into();
+            send(&result);
+        }
+        Some("nul-error") => {
+            send(&json!({"type": "error", "frame_seq": seq, "code": "\0", "message": "b\0d"}));
+        }
+        Some("nul-and-die") => {
+            eprintln!("[ERROR] b\0d");
+            exit(1);
         }
         Some("hang") => forever(),
         Some("garbage") => {

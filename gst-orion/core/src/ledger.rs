@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What became of every frame: `received = forwarded + dropped + in flight`, at every element and at any moment.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// Why a frame was dropped.
@@ -86,6 +88,13 @@ impl Losses {
         Cause::ALL.into_iter().map(|c| (c, self.get(c))).filter(|(_, n)| *n > 0)
     }
 
+    /// Adds the counts of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (cause, frames) in other.iter() {
+            self.add(cause, frames);
+        }
+    }
+
     /// Takes the counts and starts again at zero.
     pub fn take(&mut self) -> Self {
         std::mem::take(self)
@@ -116,9 +125,9 @@ impl Ledger {
         self.dropped.add(cause, 1);
     }
 
-    /// Nothing that is inside will go out; how many frames that were.
-    pub fn drop_all(&mut self, cause: Cause) -> u64 {
-        let frames = self.in_flight();
+    /// Of what is inside, only `staying` frames may still go out; how many will not.
+    pub fn drop_all_but(&mut self, staying: u64, cause: Cause) -> u64 {
+        let frames = self.in_flight().saturating_sub(staying);
         self.dropped.add(cause, frames);
         frames
     }
@@ -150,23 +159,32 @@ impl Ledger {
     }
 }
 
-/// Finds frames lost upstream from gaps in the sequence numbers.
-#[derive(Debug, Clone, Copy, Default)]
+/// Finds frames lost upstream from gaps in the sequence numbers of each instance.
+#[derive(Debug, Clone, Default)]
 pub struct GapFinder {
-    last: Option<u64>,
+    last: BTreeMap<String, u64>,
 }
 
 impl GapFinder {
-    /// How many numbers were skipped before `seq`. The first number, a repeat or a step back counts as no gap.
-    pub fn gap_before(&mut self, seq: u64) -> u64 {
-        let gap = self.last.filter(|last| seq > *last).map_or(0, |last| seq - last - 1);
-        self.last = Some(seq);
-        gap
+    /// How many numbers of this instance were skipped before `seq`. The first number, a repeat or a step back counts as no
+    /// gap.
+    pub fn gap_before(&mut self, instance: &str, seq: u64) -> u64 {
+        match self.last.get_mut(instance) {
+            Some(last) => {
+                let gap = if seq > *last { seq - *last - 1 } else { 0 };
+                *last = seq;
+                gap
+            }
+            None => {
+                self.last.insert(instance.to_owned(), seq);
+                0
+            }
+        }
     }
 
-    /// Forgets the last number (after a flush, numbers jump for other reasons).
+    /// Forgets the last numbers (after a flush, numbers jump for other reasons).
     pub fn reset(&mut self) {
-        self.last = None;
+        self.last.clear();
     }
 }
 
@@ -188,7 +206,8 @@ mod tests {
         assert_eq!(ledger.dropped().total(), 4);
         assert_eq!(ledger.in_flight(), 3);
         let mut stopped = ledger;
-        assert_eq!((stopped.drop_all(Cause::Shutdown), stopped.in_flight()), (3, 0));
+        assert_eq!((stopped.drop_all_but(1, Cause::Shutdown), stopped.in_flight()), (2, 1));
+        assert_eq!((stopped.drop_all_but(0, Cause::Shutdown), stopped.in_flight()), (1, 0));
         assert_eq!(ledger.dropped().iter().collect::<Vec<_>>(), [(Cause::QueueFull, 3), (Cause::WorkerError, 1)]);
     }
 
@@ -202,6 +221,9 @@ mod tests {
             assert_eq!(losses.get(cause), n as u64 + 1);
             assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());
         }
+        let mut twice = losses;
+        twice.merge(&losses);
+        assert_eq!(twice.total(), 90);
         assert_eq!(losses.take().total(), 45);
         assert_eq!(losses.total(), 0);
     }
@@ -209,12 +231,14 @@ mod tests {
     #[test]
     fn gaps_are_found_between_rising_numbers_only() {
         let mut gaps = GapFinder::default();
-        assert_eq!(gaps.gap_before(7), 0, "the first number may be any");
-        assert_eq!(gaps.gap_before(8), 0);
-        assert_eq!(gaps.gap_before(12), 3);
-        assert_eq!(gaps.gap_before(12), 0);
-        assert_eq!(gaps.gap_before(0), 0, "numbering began anew");
+        assert_eq!(gaps.gap_before("a", 7), 0, "the first number may be any");
+        assert_eq!(gaps.gap_before("a", 8), 0);
+        assert_eq!(gaps.gap_before("b", 100), 0, "another camera counts for itself");
+        assert_eq!(gaps.gap_before("a", 12), 3);
+        assert_eq!(gaps.gap_before("a", 12), 0);
+        assert_eq!(gaps.gap_before("a", 0), 0, "numbering began anew");
+        assert_eq!(gaps.gap_before("b", 102), 1);
         gaps.reset();
-        assert_eq!(gaps.gap_before(30), 0);
+        assert_eq!(gaps.gap_before("a", 30), 0);
     }
 }

@@ -28,6 +28,14 @@ impl<T> Reorder<T> {
         self.slots.push_back(Slot::Done(item));
     }
 
+    /// The item that was appended last, if it is there.
+    pub fn last_mut(&mut self) -> Option<&mut T> {
+        match self.slots.back_mut() {
+            Some(Slot::Done(item)) => Some(item),
+            _ => None,
+        }
+    }
+
     /// Appends a promise; its ticket fulfils it.
     pub fn promise(&mut self) -> u64 {
         let ticket = self.next;
@@ -86,7 +94,9 @@ mod tests {
     fn items_leave_in_the_order_of_their_promises() {
         let mut order = Reorder::default();
         let (a, b, c) = (order.promise(), order.promise(), order.promise());
+        assert_eq!(order.last_mut(), None);
         order.push("event");
+        assert_eq!(order.last_mut(), Some(&mut "event"));
         assert!(order.fulfil(c, "c"));
         assert_eq!(order.pop(), None);
         assert!(order.fulfil(a, "a"));

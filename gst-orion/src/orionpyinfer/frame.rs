@@ -40,7 +40,7 @@ pub(super) fn prepare(picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -
         roi_processing: info.attention.clone(),
     };
     let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
-    Ok(Box::new(Job { ticket: 0, buffer, info, size, head, picture: Some(mapped), sent: 0 }))
+    Ok(Box::new(Job { ticket: 0, stream: 0, buffer, info, size, head, picture: Some(mapped), sent: 0 }))
 }
 
 /// Puts the result on the frame's buffer.

@@ -14,7 +14,7 @@ use super::{
     pool::{Job, Listener, Pool, Report},
     settings::{PROPERTIES, Settings},
     stderr::Level,
-    stream::{self, Admission, Item, Stream, WorkerInfo},
+    stream::{self, Admission, Item, Push, Stream, WorkerInfo},
 };
 use crate::{frames, message::WorkerEvent, stats};
 
@@ -59,6 +59,9 @@ impl ObjectSubclass for OrionPyInfer {
             })
             .build();
         let srcpad = pad("src")
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_event(pad, event))
+            })
             .activatemode_function(|pad, parent, mode, active| {
                 let panicked = || Err(gst::loggable_error!(CAT, "panic while activating the source pad"));
                 Self::catch_panic_pad_function(parent, panicked, |this| this.activate(pad, mode, active))
@@ -148,9 +151,7 @@ impl ElementImpl for OrionPyInfer {
                 gst::StateChangeError
             })?,
             // Whoever waits in here has to let go before the pads can be deactivated.
-            gst::StateChange::PausedToReady => {
-                self.stream.flush(true, Cause::Shutdown);
-            }
+            gst::StateChange::PausedToReady => self.stream.activate(false),
             _ => {}
         }
         let result = self.parent_change_state(transition);
@@ -187,7 +188,7 @@ impl OrionPyInfer {
             pool.stop();
         }
         self.stream.update(|state| {
-            state.ledger.drop_all(Cause::Shutdown);
+            state.ledger.drop_all_but(0, Cause::Shutdown);
             for worker in &mut state.workers {
                 worker.status.state = "stopped";
                 worker.status.pid = 0;
@@ -199,18 +200,19 @@ impl OrionPyInfer {
         if mode != gst::PadMode::Push {
             return Err(gst::loggable_error!(CAT, "only push mode is supported"));
         }
+        self.stream.activate(active);
         if active {
-            self.stream.flush(false, Cause::Flush);
-            self.start_task().map_err(|_| gst::loggable_error!(CAT, "cannot start the source pad's task"))
+            // Weak, as the task would otherwise keep the element it belongs to.
+            let weak = self.obj().downgrade();
+            let round = move || {
+                if let Some(element) = weak.upgrade() {
+                    element.imp().push_next();
+                }
+            };
+            pad.start_task(round).map_err(|_| gst::loggable_error!(CAT, "cannot start the source pad's task"))
         } else {
-            self.stream.flush(true, Cause::Shutdown);
             pad.stop_task().map_err(|_| gst::loggable_error!(CAT, "cannot stop the source pad's task"))
         }
-    }
-
-    fn start_task(&self) -> Result<(), glib::BoolError> {
-        let this = self.ref_counted();
-        self.srcpad.start_task(move || this.push_next())
     }
 
     fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -250,17 +252,18 @@ impl OrionPyInfer {
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
+            // The task goes on: it finds nothing to do until the flush is over.
             gst::EventView::FlushStart(_) => {
                 self.stream.flush(true, Cause::Flush);
-                let forwarded = self.srcpad.push_event(event);
-                self.srcpad.pause_task().is_ok() && forwarded
+                self.srcpad.push_event(event)
             }
             gst::EventView::FlushStop(_) => {
+                self.stream.wait_for_push();
                 let forwarded = self.srcpad.push_event(event);
                 for sticky in self.stream.flush(false, Cause::Flush) {
                     let _ = self.srcpad.store_sticky_event(&sticky);
                 }
-                self.start_task().is_ok() && forwarded
+                forwarded
             }
             gst::EventView::Caps(caps) => match frames::Picture::from_caps(caps.caps()) {
                 Ok(picture) => {
@@ -282,6 +285,13 @@ impl OrionPyInfer {
         }
     }
 
+    fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Reconfigure {
+            self.stream.relinked();
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         if !query.is_serialized() {
             return gst::Pad::query_default(pad, Some(&*self.obj()), query);
@@ -298,7 +308,7 @@ impl OrionPyInfer {
     fn push_next(&self) {
         match self.stream.next() {
             None => {
-                gst::debug!(CAT, imp = self, "flushing, the task rests");
+                gst::debug!(CAT, imp = self, "not active, the task rests");
                 let _ = self.srcpad.pause_task();
             }
             Some(Item::Lost(..)) => {}
@@ -314,14 +324,15 @@ impl OrionPyInfer {
                     gst::element_imp_error!(self, gst::StreamError::Failed, ("downstream refused frames: {error}"));
                 }
                 gst::log!(CAT, imp = self, "event pushed: {pushed}");
+                self.stream.event_pushed();
             }
             Some(Item::Answer(answer)) => {
-                let generation = answer.generation;
+                let push = Push::of(&answer);
                 let flow = self.stream.flow().and_then(|_| self.push_answer(*answer));
                 if let Err(error) = flow {
                     gst::debug!(CAT, imp = self, "downstream said {error}");
                 }
-                self.stream.pushed(generation, flow);
+                self.stream.pushed(&push, flow);
             }
         }
     }

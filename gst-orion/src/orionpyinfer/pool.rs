@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The workers of one element, on one thread of their own.
 
-use std::{io, sync::Arc, thread};
+use std::{collections::HashMap, io, sync::Arc, thread};
 
 use nix::sys::signal::{SigSet, Signal};
 use orion_core::{ledger::Cause, wire::InferenceResult};
@@ -17,6 +17,8 @@ use crate::{frames::MappedPicture, meta::FrameInfo};
 pub(super) struct Job {
     /// Its place in the order of frames.
     pub(super) ticket: u64,
+    /// The stream that it belongs to.
+    pub(super) stream: u64,
     /// The buffer that the result will travel on.
     pub(super) buffer: gst::Buffer,
     /// The frame's identity.
@@ -88,6 +90,7 @@ impl Pool {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let mut workers = Vec::new();
         let mut runs = Vec::new();
+        let reports = Arc::clone(listener);
         for index in 0..count {
             let (sender, requests) = mpsc::unbounded_channel();
             workers.push(sender);
@@ -100,8 +103,18 @@ impl Pool {
             pipe.add(Signal::SIGPIPE);
             let _ = pipe.thread_block();
             runtime.block_on(async {
-                let mut set: JoinSet<()> = runs.into_iter().collect();
-                while set.join_next().await.is_some() {}
+                let mut set = JoinSet::new();
+                let indexes: HashMap<_, _> =
+                    runs.into_iter().enumerate().map(|(index, run)| (set.spawn(run).id(), index)).collect();
+                while let Some(ended) = set.join_next_with_id().await {
+                    // A bug of ours must not look like a worker that is busy for ever.
+                    if let Err(error) = ended
+                        && let Some(index) = indexes.get(&error.id())
+                    {
+                        let text = format!("cannot be looked after any more: {error}");
+                        reports.report(*index, Report::Failed { text, tail: String::new() });
+                    }
+                }
             });
         };
         let thread = thread::Builder::new().name("orion-workers".into()).spawn(run)?;

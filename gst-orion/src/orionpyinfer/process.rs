@@ -13,6 +13,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, fcntl},
     sys::{
         signal::{Signal, killpg},
@@ -67,15 +68,16 @@ impl Process {
         let stderr = OwnedFd::from(child.stderr.take().ok_or_else(missing)?);
         // Smaller pipes work too, so a refusal (a limit of the system) does not matter.
         let _ = fcntl(stdin.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_SIZE));
-        let exit = watch(child, group.clone());
-        // The watch owns the child by now, so an error here leaves no zombie; the closed pipes end it.
-        Ok(Self {
-            stdin: Sender::from_owned_fd(stdin)?,
-            stdout: Receiver::from_owned_fd(stdout)?,
-            stderr: Receiver::from_owned_fd(stderr)?,
-            exit,
-            group,
-        })
+        let exit = watch(child, group.clone())?;
+        let pipes =
+            || Ok((Sender::from_owned_fd(stdin)?, Receiver::from_owned_fd(stdout)?, Receiver::from_owned_fd(stderr)?));
+        match pipes() {
+            Ok((stdin, stdout, stderr)) => Ok(Self { stdin, stdout, stderr, exit, group }),
+            Err(error) => {
+                group.signal(Signal::SIGKILL);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -96,23 +98,28 @@ impl Group {
 }
 
 /// Waits on a thread of its own: no signal handler is installed in the host, and the end is known at once.
-fn watch(mut child: Child, group: Group) -> oneshot::Receiver<ExitStatus> {
+fn watch(child: Child, group: Group) -> io::Result<oneshot::Receiver<ExitStatus>> {
     let (tell, exit) = oneshot::channel();
     let name = format!("orion-wait-{}", group.pid());
+    let child = Arc::new(Mutex::new(child));
+    let waited = Arc::clone(&child);
     let wait = move || {
         // Until it is reaped its number stays taken, so what it left behind in its group can be swept safely.
-        let _ = waitid(Id::Pid(group.pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        while waitid(Id::Pid(group.pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
         let mut alive = group.alive.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = killpg(group.pid, Signal::SIGKILL);
         *alive = false;
-        if let Ok(status) = child.wait() {
+        if let Ok(status) = waited.lock().unwrap_or_else(PoisonError::into_inner).wait() {
             // Nobody may be listening any more.
             let _ = tell.send(status);
         }
     };
-    // Without the thread the receiver reports a closed channel, which counts as an exit.
-    let _ = thread::Builder::new().name(name).spawn(wait);
-    exit
+    if let Err(error) = thread::Builder::new().name(name).spawn(wait) {
+        let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill().and_then(|()| child.wait());
+        return Err(error);
+    }
+    Ok(exit)
 }
 
 /// The end in words, and whether the process chose it.

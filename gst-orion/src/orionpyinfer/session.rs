@@ -72,6 +72,8 @@ pub(super) struct Session<'a> {
     /// The frame that an answer is due for; its job may have been given up.
     outstanding: Option<u64>,
     job: Option<Box<Job>>,
+    /// The frame is still on its way into the pipe.
+    writing: bool,
     write_deadline: Option<Duration>,
     ending: Option<(Ending, Duration)>,
     exited: Option<(ExitStatus, Duration)>,
@@ -98,6 +100,7 @@ impl<'a> Session<'a> {
             writer: Some(writer),
             outstanding: None,
             job: None,
+            writing: false,
             write_deadline: None,
             ending: None,
             exited: None,
@@ -255,25 +258,27 @@ impl<'a> Session<'a> {
             _ => false,
         };
         if !queued {
-            return self.worker.report(Report::Lost(
-                job,
-                Cause::WorkerError,
-                "is still taking the frame before".into(),
-            ));
+            let text = "cannot be given a frame".to_owned();
+            self.worker.report(Report::Lost(job, Cause::WorkerError, text.clone()));
+            return self.kill(text, Exit::Signal);
         }
         let now = self.worker.now();
         job.sent = gst::get_timestamp().nseconds();
         self.outstanding = Some(job.info.seq);
         self.job = Some(job);
+        self.writing = true;
         self.write_deadline = Some(now + self.worker.limits.write_timeout);
         self.worker.supervisor.sent(now);
         self.worker.status(self.group.pid());
     }
 
     fn on_written(&mut self, result: io::Result<()>) {
+        self.writing = false;
         self.write_deadline = None;
         if result.is_err() {
             self.end_soon("closed its stdin", CLOSED_GRACE);
+        } else if self.outstanding.is_none() {
+            self.free();
         }
     }
 
@@ -334,11 +339,14 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The frame has its answer. One that answers before it has read the frame gets no other one before it has: its
+    /// frame-timeout goes on.
     fn free(&mut self) {
         self.outstanding = None;
-        self.write_deadline = None;
-        self.worker.supervisor.answered();
-        self.idle();
+        if !self.writing {
+            self.worker.supervisor.answered();
+            self.idle();
+        }
     }
 
     fn idle(&mut self) {

@@ -59,7 +59,8 @@ impl Lines {
 
     /// Ends the last line, which may lack its newline.
     pub(super) fn finish(&mut self) -> Option<String> {
-        let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).trim_end().to_owned();
+        // NUL would end the text wherever C code reads it.
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).trim_end().replace('\0', "\u{fffd}");
         if line.is_empty() {
             return None;
         }
@@ -106,6 +107,7 @@ mod tests {
         assert_eq!(lines.push(&vec![0xff; 1 << 20]), Vec::<String>::new());
         assert!(lines.finish().unwrap().len() <= MAX_LINE * 3);
         assert_eq!(lines.finish(), None);
+        assert_eq!(lines.push(b"a\0b\n"), ["a\u{fffd}b"]);
         for n in 0..20 {
             lines.push(format!("line {n}\n").as_bytes());
         }

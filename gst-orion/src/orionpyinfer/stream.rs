@@ -37,6 +37,25 @@ pub(super) enum Item {
     Lost(Cause, u64),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pushing {
+    Event,
+    Frame,
+}
+
+/// What has to be booked when the frame has been pushed.
+pub(super) struct Push {
+    generation: u64,
+    stream: u64,
+    lost: Losses,
+}
+
+impl Push {
+    pub(super) fn of(answer: &Answer) -> Self {
+        Self { generation: answer.generation, stream: answer.job.stream, lost: answer.lost }
+    }
+}
+
 /// What became of a buffer at the sink pad.
 pub(super) enum Admission {
     /// Give it to this worker.
@@ -74,7 +93,13 @@ pub(super) struct State {
     gaps: GapFinder,
     lost: Losses,
     seq: u64,
+    /// The pads are active, and the source pad's task runs.
+    active: bool,
     flushing: bool,
+    /// What the task has taken and not pushed yet.
+    pushing: Option<Pushing>,
+    /// Counts streams, so that the flow of an old one says nothing about the next.
+    streams: u64,
     /// Counts flushes: what began in an earlier generation was booked when that ended.
     generation: u64,
     failed: bool,
@@ -95,7 +120,10 @@ impl Default for State {
             gaps: GapFinder::default(),
             lost: Losses::default(),
             seq: 0,
+            active: false,
             flushing: true,
+            pushing: None,
+            streams: 0,
             generation: 0,
             failed: false,
             flow: Ok(gst::FlowSuccess::Ok),
@@ -136,16 +164,24 @@ impl Stream {
         self.lock().warnings.pass(now)
     }
 
-    /// Waits until `ready` says so, the element is flushed, or `limit` is over; false in the last case.
+    /// Waits until `ready` says so, nothing can be waited for any more, or `limit` is over; false in the last case.
     fn wait<'a>(
         &'a self,
         state: MutexGuard<'a, State>,
         limit: Duration,
         ready: impl Fn(&State) -> bool,
     ) -> (MutexGuard<'a, State>, bool) {
-        let wait = self.changed.wait_timeout_while(state, limit, |state| !state.flushing && !ready(state));
+        let generation = state.generation;
+        let waiting = |state: &mut State| state.generation == generation && state.check().is_ok() && !ready(state);
+        let wait = self.changed.wait_timeout_while(state, limit, waiting);
         let (state, result) = wait.unwrap_or_else(PoisonError::into_inner);
         (state, !result.timed_out())
+    }
+
+    /// Waits until no more than `frames` are inside. That has no limit of its own: a sink that is paused takes as long as it
+    /// wants, and a flush, a stop or an error downstream ends the wait.
+    fn wait_for_room<'a>(&'a self, state: MutexGuard<'a, State>, frames: u64) -> MutexGuard<'a, State> {
+        self.wait(state, Duration::MAX, |state| state.ledger.in_flight() <= frames).0
     }
 
     /// Takes a buffer in: numbers it, waits for a worker, and makes the message for it.
@@ -163,62 +199,80 @@ impl Stream {
         let picture = state.picture.clone().ok_or(gst::FlowError::NotNegotiated)?;
         let info = state.identify(&buffer, arrived);
         let generation = state.generation;
-        let ready = |state: &State| !state.idle.is_empty() || state.failed || state.generation != generation;
-        let (mut state, in_time) = self.wait(state, patience, ready);
+        // One frame more than the workers can hold, and this one: pushing and inferring overlap, and nothing piles up.
+        let room = state.workers.len() as u64 + 1;
+        let state = self.wait_for_room(state, room);
+        let (mut state, in_time) = self.wait(state, patience, |state| !state.idle.is_empty());
         if state.generation != generation {
+            // The flush has counted this frame.
             return Err(gst::FlowError::Flushing);
         }
-        if let Err(error) = state.check() {
-            state.drop_frame(Cause::WorkerRestart);
-            return Err(error);
-        }
-        if !in_time {
-            state.drop_frame(Cause::WorkerRestart);
-            return Ok(Admission::Dropped(Some(format!("no worker was ready within {patience:?}"))));
-        }
-        if max_age > 0 && gst::get_timestamp().nseconds().saturating_sub(info.arrived) > max_age {
-            state.drop_frame(Cause::TooOld);
-            return Ok(Admission::Dropped(None));
-        }
+        let flow = state.check();
+        let too_old = max_age > 0 && gst::get_timestamp().nseconds().saturating_sub(info.arrived) > max_age;
+        let (cause, text) = match flow {
+            Err(_) if state.failed => (Cause::WorkerRestart, None),
+            Err(_) => (Cause::Flush, None),
+            Ok(()) if !in_time => (Cause::WorkerRestart, Some(format!("no worker was ready within {patience:?}"))),
+            Ok(()) if too_old => (Cause::TooOld, None),
+            Ok(()) => {
+                drop(state);
+                return Ok(self.dispatch(generation, &picture, buffer, info));
+            }
+        };
+        state.drop_frame(cause);
         drop(state);
-        match frame::prepare(&picture, buffer, info) {
-            Ok(mut job) => Ok(self.update(|state| match state.idle.pop_front() {
-                // A flush in between has counted the frame already.
-                idle if state.generation != generation => {
-                    state.idle.extend(idle);
-                    Admission::Dropped(None)
-                }
-                Some(index) => {
+        self.changed.notify_all();
+        flow.map(|()| Admission::Dropped(text))
+    }
+
+    /// Makes the message and chooses the worker.
+    fn dispatch(&self, generation: u64, picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -> Admission {
+        // Outside the lock: mapping may take its time.
+        let prepared = frame::prepare(picture, buffer, info);
+        self.update(|state| {
+            if state.generation != generation {
+                return Admission::Dropped(None);
+            }
+            match (prepared, state.idle.pop_front()) {
+                (Ok(mut job), Some(index)) => {
                     job.ticket = state.order.promise();
+                    job.stream = state.streams;
                     Admission::Send(index, job)
                 }
-                None => {
+                (Ok(_), None) => {
                     state.drop_frame(Cause::WorkerRestart);
                     Admission::Dropped(Some("the worker has just ended".into()))
                 }
-            })),
-            Err(text) => {
-                self.update(|state| {
-                    if state.generation == generation {
-                        state.drop_frame(Cause::DecodeError);
-                    }
-                });
-                Ok(Admission::Dropped(Some(text)))
+                (Err(text), idle) => {
+                    state.idle.extend(idle);
+                    state.drop_frame(Cause::DecodeError);
+                    Admission::Dropped(Some(text))
+                }
             }
-        }
+        })
     }
 
     /// Waits until a worker could take another frame, so that a leaky queue upstream keeps the newest one until then.
     pub(super) fn wait_for_idle(&self, patience: Duration) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let ready = |state: &State| !state.idle.is_empty() || state.failed || state.flow.is_err();
-        let (state, _) = self.wait(self.lock(), patience, ready);
+        let state = self.lock();
+        let room = state.workers.len() as u64;
+        let state = self.wait_for_room(state, room);
+        let (state, _) = self.wait(state, patience, |state| !state.idle.is_empty());
         state.check()?;
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Waits until everything taken in has left; false when that took longer than `limit`.
+    /// Waits until everything taken in has been pushed; false when that took longer than `limit`.
     pub(super) fn drain(&self, limit: Duration) -> bool {
-        self.wait(self.lock(), limit, |state| state.order.is_empty()).1
+        self.wait(self.lock(), limit, |state| state.order.is_empty() && state.pushing.is_none()).1
+    }
+
+    /// Waits, while flushing, for the push that is under way; downstream is flushing too, so that it ends at once.
+    pub(super) fn wait_for_push(&self) {
+        // A flush that is sent from within that very push must not wait for itself for ever.
+        let limit = Duration::from_secs(1);
+        let wait = self.changed.wait_timeout_while(self.lock(), limit, |state| state.pushing.is_some() && state.active);
+        drop(wait);
     }
 
     /// Appends an event behind the frames before it; false while flushing.
@@ -229,6 +283,7 @@ impl Stream {
             }
             if event.type_() == gst::EventType::StreamStart {
                 state.flow = Ok(gst::FlowSuccess::Ok);
+                state.streams += 1;
                 state.live = None;
             }
             state.order.push(Item::Event(event));
@@ -236,15 +291,16 @@ impl Stream {
         })
     }
 
-    /// The next item for the source pad; none = the element is flushing.
+    /// The next item for the source pad; none = the pad is not active any more. [`Self::pushed`] or [`Self::event_pushed`]
+    /// has to follow.
     pub(super) fn next(&self) -> Option<Item> {
         let mut state = self.lock();
         loop {
-            if state.flushing {
+            if !state.active {
                 return None;
             }
             if let Some(mut item) = state.order.pop() {
-                match &mut item {
+                state.pushing = Some(match &mut item {
                     Item::Lost(cause, frames) => {
                         state.lost.add(*cause, *frames);
                         continue;
@@ -252,11 +308,10 @@ impl Stream {
                     Item::Answer(answer) => {
                         answer.lost = state.lost.take();
                         answer.generation = state.generation;
+                        Pushing::Frame
                     }
-                    Item::Event(_) => {}
-                }
-                drop(state);
-                self.changed.notify_all();
+                    Item::Event(_) => Pushing::Event,
+                });
                 return Some(item);
             }
             // Whoever drains waits for this.
@@ -266,19 +321,35 @@ impl Stream {
         }
     }
 
-    /// Books a buffer that was pushed.
-    pub(super) fn pushed(&self, generation: u64, flow: Result<gst::FlowSuccess, gst::FlowError>) {
+    /// Books a buffer that was pushed, or was not as downstream takes no more.
+    pub(super) fn pushed(&self, push: &Push, flow: Result<gst::FlowSuccess, gst::FlowError>) {
         self.update(|state| {
-            if state.generation != generation {
-                return;
+            state.pushing = None;
+            if state.generation == push.generation && state.streams == push.stream {
+                state.flow = flow;
             }
-            state.flow = flow;
             match flow {
                 Ok(_) => state.ledger.forward(),
                 Err(_) => {
                     state.ledger.drop_frame(Cause::Flush);
                     state.lost.add(Cause::Flush, 1);
+                    // Nobody was told of these.
+                    state.lost.merge(&push.lost);
                 }
+            }
+        });
+    }
+
+    /// An event was pushed.
+    pub(super) fn event_pushed(&self) {
+        self.update(|state| state.pushing = None);
+    }
+
+    /// Something new is linked downstream.
+    pub(super) fn relinked(&self) {
+        self.update(|state| {
+            if state.flow == Err(gst::FlowError::NotLinked) {
+                state.flow = Ok(gst::FlowSuccess::Ok);
             }
         });
     }
@@ -328,23 +399,36 @@ impl Stream {
         self.update(|state| state.failed = true);
     }
 
+    /// The pads become active, or cease to be.
+    pub(super) fn activate(&self, active: bool) {
+        self.lock().active = active;
+        let cause = if active { Cause::Flush } else { Cause::Shutdown };
+        self.flush(!active, cause);
+    }
+
     /// Begins or ends flushing. Both ways, what is inside is thrown away and counted under `cause`; events that stick to
     /// the pad are given back.
     pub(super) fn flush(&self, flushing: bool, cause: Cause) -> Vec<gst::Event> {
         self.update(|state| {
-            state.flushing = flushing;
+            // A pad that is not active refuses everything, whatever a late flush says.
+            state.flushing = flushing || !state.active;
             state.generation += 1;
-            let frames = state.ledger.drop_all(cause);
+            // What becomes of the frame that is being pushed is known when that ends.
+            let frames = state.ledger.drop_all_but(u64::from(state.pushing == Some(Pushing::Frame)), cause);
             state.lost.add(cause, frames);
             state.gaps.reset();
             state.flow = Ok(gst::FlowSuccess::Ok);
-            let events = state.order.clear().into_iter().filter_map(|item| match item {
-                Item::Event(event) => Some(event),
-                Item::Answer(_) | Item::Lost(..) => None,
-            });
-            events
-                .filter(|e| e.is_sticky() && !matches!(e.type_(), gst::EventType::Eos | gst::EventType::Segment))
-                .collect()
+            let mut sticky = Vec::new();
+            for item in state.order.clear() {
+                match item {
+                    Item::Event(e) if !matches!(e.type_(), gst::EventType::Eos | gst::EventType::Segment) => {
+                        sticky.extend(e.is_sticky().then_some(e));
+                    }
+                    Item::Lost(cause, frames) => state.lost.add(cause, frames),
+                    Item::Event(_) | Item::Answer(_) => {}
+                }
+            }
+            sticky
         })
     }
 }
@@ -363,17 +447,25 @@ impl State {
     /// Drops the frame that came last.
     fn drop_frame(&mut self, cause: Cause) {
         self.ledger.drop_frame(cause);
-        self.order.push(Item::Lost(cause, 1));
+        self.note_lost(cause, 1);
+    }
+
+    /// Remembers in the order of frames what was lost, neighbours in one.
+    fn note_lost(&mut self, cause: Cause, frames: u64) {
+        match self.order.last_mut() {
+            Some(Item::Lost(last, sum)) if *last == cause => *sum += frames,
+            _ => self.order.push(Item::Lost(cause, frames)),
+        }
     }
 
     /// Counts a buffer and finds out which frame it is.
     fn identify(&mut self, buffer: &gst::Buffer, arrived: u64) -> FrameInfo {
         self.ledger.receive();
         if let Some(info) = meta::frame(buffer) {
-            let gap = self.gaps.gap_before(info.seq);
+            let gap = self.gaps.gap_before(&info.instance_id, info.seq);
             if gap > 0 {
                 self.ledger.lost_upstream(gap);
-                self.order.push(Item::Lost(Cause::QueueFull, gap));
+                self.note_lost(Cause::QueueFull, gap);
             }
             return info;
         }

@@ -184,7 +184,9 @@ impl WorkerMessage {
         let kind = super::tag(body)?.ok_or(WireError::NoType)?;
         match kind.as_str() {
             "ready" => {
-                let ready: Ready = super::fields(&kind, body)?;
+                let mut ready: Ready = super::fields(&kind, body)?;
+                clean(&mut ready.worker);
+                clean(&mut ready.version);
                 if ready.protocol == PROTOCOL {
                     Ok(Self::Ready(ready))
                 } else {
@@ -192,15 +194,28 @@ impl WorkerMessage {
                 }
             }
             "ack" => super::fields(&kind, body).map(Self::Ack),
-            "error" => super::fields(&kind, body).map(Self::Fault),
+            "error" => {
+                let mut fault: WorkerFault = super::fields(&kind, body)?;
+                clean(&mut fault.code);
+                clean(&mut fault.message);
+                Ok(Self::Fault(fault))
+            }
             "frame" | "command" => Err(WireError::UnknownType(kind)),
             _ if is_result_type(&kind) => {
-                let result: InferenceResult = super::fields(&kind, body)?;
+                let mut result: InferenceResult = super::fields(&kind, body)?;
                 result.check()?;
+                result.data.detections.iter_mut().for_each(|detection| clean(&mut detection.label));
                 Ok(Self::Result(Box::new(result)))
             }
             _ => Err(WireError::UnknownType(kind)),
         }
+    }
+}
+
+/// Texts that end in properties and metas: C code would end them at a NUL.
+fn clean(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
     }
 }
 
@@ -301,6 +316,17 @@ mod tests {
         assert!(matches!(decode(&message), Err(WireError::NoType)));
         assert!(matches!(decode(&json!([1, 2])), Err(WireError::NotAMessage(_))));
         assert!(matches!(WorkerMessage::decode(&[]), Err(WireError::NotAMessage(_))));
+    }
+
+    #[test]
+    fn texts_hold_no_nul() {
+        let mut message = result();
+        *message.pointer_mut("/data/detections/0/label").unwrap() = json!("per\0son");
+        let WorkerMessage::Result(result) = decode(&message).unwrap() else { panic!("not a result") };
+        assert_eq!(result.data.detections[0].label, "per\u{fffd}son");
+        let fault = json!({"type": "error", "code": "a\0", "message": "\0b"});
+        let WorkerMessage::Fault(fault) = decode(&fault).unwrap() else { panic!("not an error") };
+        assert_eq!((fault.code.as_str(), fault.message.as_str()), ("a\u{fffd}", "\u{fffd}b"));
     }
 
     #[test]
