@@ -158,7 +158,7 @@ fn inferred(seq: u64, kinds: &[&str]) -> gst::Buffer {
         arrived: now - 50_000_000,
         instance_id: "ward-3".into(),
         room_id: "7".into(),
-        attention: None,
+        planned: None,
     };
     let inner = buffer.get_mut().unwrap();
     meta::set_frame(inner, &frame).unwrap();
@@ -195,8 +195,8 @@ fn a_result_is_published_with_what_the_host_knows() {
     let json: Value = serde_json::from_slice(&message.payload).unwrap();
     let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    let expected = "clock_source data frame_seq instance_id latency_ms lost_since_last room_id stages suggested_roi \
-                    timestamp timing type";
+    let expected = "clock_source coverage data frame_seq instance_id latency_ms lost_since_last room_id stages suggested_roi \
+                    time_since_full_sweep_ms timestamp timing type";
     assert_eq!(keys.join(" "), expected);
 }
 

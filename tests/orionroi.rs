@@ -11,7 +11,7 @@ use gst_video::VideoRegionOfInterestMeta;
 use gstorion::meta;
 use orion_core::{
     report::ClockSource,
-    wire::{RoiSource, TargetSize},
+    wire::{RoiProcessing, RoiSource, TargetSize},
 };
 
 const CAPS: &str = "video/x-raw,format=I420,width=640,height=480,framerate=30/1";
@@ -104,7 +104,7 @@ fn the_cameras_clock_goes_over_the_time_of_arrival() {
 #[test]
 fn regions_take_effect_on_the_next_frame() {
     let (mut harness, bus) = harness(&[]);
-    let plan = |buffer: &gst::Buffer| meta::frame(buffer).unwrap().attention.unwrap();
+    let plan = |buffer: &gst::Buffer| meta::frame(buffer).unwrap().planned.unwrap().roi;
     let full = plan(&push_pull(&mut harness, 0));
     assert_eq!((full.source, full.target_size, full.merged_roi), (RoiSource::FullFrame, TargetSize::S640, None));
 
@@ -137,9 +137,12 @@ fn regions_take_effect_on_the_next_frame() {
 
 #[test]
 fn small_regions_grow_to_the_least_side() {
-    let (mut harness, _bus) =
-        harness(&[("rois", r#"[{"x":0.5,"y":0.5,"width":0.02,"height":0.02}]"#), ("min-roi", "0.25")]);
-    let merged = meta::frame(&push_pull(&mut harness, 0)).unwrap().attention.unwrap().merged_roi.unwrap();
+    let (mut harness, _bus) = harness(&[
+        ("rois", r#"[{"x":0.5,"y":0.5,"width":0.02,"height":0.02}]"#),
+        ("min-roi", "0.25"),
+        ("max-blind-time", "0"),
+    ]);
+    let merged = meta::frame(&push_pull(&mut harness, 0)).unwrap().planned.unwrap().roi.merged_roi.unwrap();
     assert_eq!((merged.width(), merged.height()), (0.25, 0.25));
 }
 
@@ -197,4 +200,85 @@ fn attention_survives_encoding_and_decoding() {
     harness.play();
     harness.push(buffer(0)).unwrap();
     assert_eq!(meta::frame(&harness.pull().unwrap()).unwrap().seq, 0);
+}
+
+/// Tells the element what a worker suggested on a frame, as `orionpyinfer` does.
+fn suggest(harness: &mut Harness, frame: &gst::Buffer, (x, y, width, height): (f64, f64, f64, f64)) {
+    let info = meta::frame(frame).unwrap();
+    let planned = info.planned.unwrap();
+    let structure = gst::Structure::builder("orion-feedback")
+        .field("origin", planned.origin)
+        .field("type", "person_detection")
+        .field("seq", info.seq)
+        .field("time", planned.time)
+        .field("full-frame", planned.roi.merged_roi.is_none())
+        .field("x", x)
+        .field("y", y)
+        .field("width", width)
+        .field("height", height);
+    assert!(harness.push_upstream_event(gst::event::CustomUpstream::new(structure.build())));
+}
+
+#[test]
+fn every_property_takes_effect_on_the_next_frame() {
+    let (mut harness, _bus) = harness(&[("max-blind-time", "0")]);
+    let mut n = 0;
+    // A target that moves by a tenth of the frame and back.
+    let mut next = |harness: &mut Harness, changes: &[(&str, &str)]| {
+        for (name, value) in changes {
+            set(harness, name, value);
+        }
+        let output = push_pull(harness, n);
+        suggest(harness, &output, (0.3 + 0.1 * (n % 2) as f64, 0.3, 0.2, 0.2));
+        n += 1;
+        meta::frame(&output).unwrap().planned.unwrap().roi
+    };
+    let width = |roi: &RoiProcessing| (roi.merged_roi.unwrap().width() * 1e6).round() / 1e6;
+    let left = |roi: &RoiProcessing| (roi.merged_roi.unwrap().x() * 1e6).round() / 1e6;
+    next(&mut harness, &[]);
+    assert_eq!(next(&mut harness, &[]).source, RoiSource::FullFrame, "auto-focus is off");
+    let roi = next(&mut harness, &[("auto-focus", "true")]);
+    assert_eq!((roi.source, left(&roi), width(&roi)), (RoiSource::PythonSuggested, 0.4, 0.2));
+    assert_eq!(width(&next(&mut harness, &[("strategy", "velocity")])), 0.5, "0.15 on each side");
+    assert_eq!(width(&next(&mut harness, &[("max-expansion", "0.05")])), 0.3);
+    assert_eq!(width(&next(&mut harness, &[("max-expansion", "0.3"), ("velocity-factor", "1")])), 0.4);
+    assert_eq!(width(&next(&mut harness, &[("velocity-threshold", "0.2")])), 0.23);
+    assert_eq!(width(&next(&mut harness, &[("expansion", "1")])), 0.4);
+    let newest = next(&mut harness, &[("strategy", "smoothing"), ("alpha", "1")]);
+    assert_eq!(left(&newest), 0.4);
+    assert_eq!(left(&next(&mut harness, &[("alpha", "0")])), 0.3, "the first one stays");
+    assert_eq!(left(&next(&mut harness, &[("history-frames", "1")])), 0.4, "only one is remembered");
+    assert_eq!(width(&next(&mut harness, &[("min-roi", "0.9")])), 0.9);
+    // A fifth of the frame each way is 128x96 = 12288 square pixels.
+    let size = |roi: &RoiProcessing| u32::from(roi.target_size);
+    assert_eq!(size(&next(&mut harness, &[("min-roi", "0"), ("threshold-area", "12000"), ("hysteresis", "0")])), 640);
+    assert_eq!(size(&next(&mut harness, &[("threshold-area", "13000")])), 320);
+    assert_eq!(
+        size(&next(&mut harness, &[("threshold-area", "12000"), ("hysteresis", "0.1")])),
+        320,
+        "the last one stays"
+    );
+    assert_eq!(next(&mut harness, &[("max-blind-time", "1")]).source, RoiSource::FullFrame);
+    assert_eq!(next(&mut harness, &[("max-blind-time", "0")]).source, RoiSource::PythonSuggested);
+    harness.element().unwrap().emit_by_name::<()>("clear-history", &[]);
+    assert_eq!(next(&mut harness, &[]).source, RoiSource::FullFrame);
+    let region = r#"[{"x":0,"y":0,"width":0.5,"height":0.5}]"#;
+    let roi = next(&mut harness, &[("rois", region)]);
+    assert_eq!((roi.source, width(&roi)), (RoiSource::External, 0.5));
+    let stats = stats(&harness);
+    for (field, expected) in [("received", 19), ("forwarded", 19), ("sweeps", 1), ("late", 0), ("hits", 19)] {
+        assert_eq!(stats.get::<u64>(field), Ok(expected), "{field}");
+    }
+}
+
+#[test]
+fn answers_to_another_elements_frames_go_on_upstream() {
+    let (mut ours, _bus) = harness(&[("auto-focus", "true"), ("max-blind-time", "0")]);
+    let (mut others, _bus) = harness(&[]);
+    push_pull(&mut ours, 0);
+    let theirs = push_pull(&mut others, 0);
+    suggest(&mut ours, &theirs, (0.1, 0.1, 0.2, 0.2));
+    let source = meta::frame(&push_pull(&mut ours, 1)).unwrap().planned.unwrap().roi.source;
+    assert_eq!(source, RoiSource::FullFrame);
+    assert_eq!(stats(&ours).get::<u64>("hits"), Ok(0));
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A worker of protocol version 1 for tests: answers every frame at once, and misbehaves on request.
 //!
-//! `orion-stub-worker [--delay-ms N] [--start ACTION] [--at SEQ=ACTION]...`; other arguments are ignored.
+//! `orion-stub-worker [--delay-ms N] [--start ACTION] [--at SEQ=ACTION]... [--scene TREMOR]`; other arguments are ignored. With
+//! `--scene` it finds the red and the green patch in RGB frames, within the region it is told to look at, and suggests a region.
 //!
 //! Actions at a frame: `error` (code inference_failed), `bad-frame`, `die` (exit 1), `answer-and-die`, `hang`, `garbage`
 //! (bytes that are no message), `unreadable` (a message that is no result), `half` (half a message, then exit),
@@ -22,6 +23,7 @@ use std::{
 use nix::sys::signal::{SigHandler, Signal, signal};
 use orion_core::{
     framing::{self, Deframer},
+    geometry::NormRect,
     wire::{FrameMessage, HostMessage},
 };
 use serde_json::{Value, json};
@@ -48,6 +50,53 @@ fn result(frame: &FrameMessage<'_>, seq: u64) -> Value {
         },
         "timing": {"total_ms": 0.1}, "suggested_roi": null,
     })
+}
+
+/// Bounding box of the pixels whose channel is bright, inside the region; pixels.
+fn patch(frame: &FrameMessage<'_>, channel: usize) -> Option<[u32; 4]> {
+    let region = frame.meta.roi_processing.as_ref().and_then(|roi| roi.merged_roi);
+    let look = region.unwrap_or(NormRect::FULL).to_pixels(frame.width, frame.height);
+    let mut found: Option<[u32; 4]> = None;
+    for y in look.y..look.y + look.height {
+        for x in look.x..look.x + look.width {
+            if frame.frame_data[(y * frame.width + x) as usize * 3 + channel] > 200 {
+                let [left, top, right, bottom] = found.unwrap_or([x, y, x + 1, y + 1]);
+                found = Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]);
+            }
+        }
+    }
+    found
+}
+
+/// What a detector would say of a scene of patches; the suggestion trembles by that fraction of the frame.
+fn scene(frame: &FrameMessage<'_>, tremor: f64) -> Value {
+    let seq = frame.meta.seq;
+    let (width, height) = (f64::from(frame.width), f64::from(frame.height));
+    let boxes: Vec<_> = [(0, "red"), (1, "green")]
+        .into_iter()
+        .filter_map(|(channel, label)| Some((label, patch(frame, channel)?.map(f64::from))))
+        .collect();
+    let detections: Vec<_> = boxes
+        .iter()
+        .map(|(label, [left, top, right, bottom])| {
+            let bbox = json!({"x": left, "y": top, "width": right - left, "height": bottom - top});
+            json!({"bbox": bbox, "confidence": 0.9, "label": label})
+        })
+        .collect();
+    let union =
+        boxes.iter().map(|(_, b)| *b).reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]);
+    let suggested = union.and_then(|[left, top, right, bottom]| {
+        let tremor = if seq.is_multiple_of(2) { tremor } else { -tremor };
+        let x = (left / width + tremor).clamp(0.0, 0.99);
+        let w = ((right - left) / width).min(1.0 - x);
+        NormRect::new(x, top / height, w, (bottom - top) / height).ok()
+    });
+    let suggested = suggested.map(|r| r.grown_by(r.width() * 0.075, r.height() * 0.075));
+    let mut result = result(frame, seq);
+    result["data"]["count"] = detections.len().into();
+    result["data"]["detections"] = detections.into();
+    result["suggested_roi"] = serde_json::to_value(suggested).unwrap();
+    result
 }
 
 fn forever() -> ! {
@@ -85,7 +134,7 @@ fn start(action: &str) {
     }
 }
 
-fn answer(frame: &FrameMessage<'_>, action: Option<&str>) {
+fn answer(frame: &FrameMessage<'_>, action: Option<&str>, tremor: Option<f64>) {
     let seq = frame.meta.seq;
     let fault = |code: &str| json!({"type": "error", "frame_seq": seq, "code": code, "message": "as asked for"});
     match action {
@@ -139,17 +188,18 @@ fn answer(frame: &FrameMessage<'_>, action: Option<&str>) {
             send(&result(frame, seq));
         }
         Some(other) => panic!("no such action: {other}"),
-        None => send(&result(frame, seq)),
+        None => send(&tremor.map_or_else(|| result(frame, seq), |tremor| scene(frame, tremor))),
     }
 }
 
 fn main() {
     let mut actions: HashMap<u64, String> = HashMap::new();
-    let (mut delay, mut stubborn, mut begin) = (0, false, String::new());
+    let (mut delay, mut stubborn, mut begin, mut tremor) = (0, false, String::new(), None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--delay-ms" => delay = args.next().unwrap().parse().unwrap(),
+            "--scene" => tremor = Some(args.next().unwrap().parse().unwrap()),
             "--start" => begin = args.next().unwrap(),
             "--at" => {
                 let at = args.next().unwrap();
@@ -180,7 +230,7 @@ fn main() {
             if delay > 0 {
                 thread::sleep(Duration::from_millis(delay));
             }
-            answer(&frame, actions.get(&frame.meta.seq).map(String::as_str));
+            answer(&frame, actions.get(&frame.meta.seq).map(String::as_str), tremor);
         }
     }
 }

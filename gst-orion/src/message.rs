@@ -1,10 +1,47 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What elements tell the application. The only file that names element messages.
+//! What elements tell the application and each other. The only file that names element messages and events.
 
 use gst::prelude::*;
+use orion_core::{focus::Feedback, geometry::NormRect};
 
 /// Name of the message about a worker process.
 pub const WORKER_MESSAGE: &str = "orion-worker";
+
+/// Name of the upstream event about a worker's answer.
+const FEEDBACK_EVENT: &str = "orion-feedback";
+
+/// The event that tells `orionroi` of an answer. `origin`: which `orionroi` planned the frame.
+pub(crate) fn feedback(origin: u64, feedback: &Feedback) -> gst::Event {
+    let mut structure = gst::Structure::builder(FEEDBACK_EVENT)
+        .field("origin", origin)
+        .field("type", &feedback.kind)
+        .field("seq", feedback.seq)
+        .field("time", feedback.time)
+        .field("full-frame", feedback.full_frame);
+    if let Some(region) = feedback.suggested {
+        structure = structure
+            .field("x", region.x())
+            .field("y", region.y())
+            .field("width", region.width())
+            .field("height", region.height());
+    }
+    gst::event::CustomUpstream::new(structure.build())
+}
+
+/// Reads an event made by [`feedback`]; none = another event.
+pub(crate) fn parse_feedback(event: &gst::EventRef) -> Option<(u64, Feedback)> {
+    let structure = event.structure().filter(|s| s.name() == FEEDBACK_EVENT)?;
+    let side = |name: &str| structure.get::<f64>(name).ok();
+    let region = || NormRect::new(side("x")?, side("y")?, side("width")?, side("height")?).ok();
+    let feedback = Feedback {
+        kind: structure.get("type").ok()?,
+        seq: structure.get("seq").ok()?,
+        time: structure.get("time").ok()?,
+        full_frame: structure.get("full-frame").ok()?,
+        suggested: region(),
+    };
+    Some((structure.get("origin").ok()?, feedback))
+}
 
 /// What happened to a worker process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,5 +78,20 @@ impl WorkerEvent {
             pid: structure.get("pid").ok()?,
             reason: structure.get("reason").ok()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feedback_is_read_as_it_was_written() {
+        gst::init().unwrap();
+        for suggested in [None, Some(NormRect::new(0.1, 0.2, 0.3, 0.4).unwrap())] {
+            let told = Feedback { kind: "person_detection".into(), seq: 7, time: 8, full_frame: true, suggested };
+            assert_eq!(parse_feedback(&feedback(3, &told)), Some((3, told)));
+        }
+        assert_eq!(parse_feedback(&gst::event::Reconfigure::new()), None);
     }
 }

@@ -60,8 +60,21 @@ pub struct FrameInfo {
     pub instance_id: String,
     /// The room or place.
     pub room_id: String,
-    /// Where to look; none = nobody decided.
-    pub attention: Option<RoiProcessing>,
+    /// What `orionroi` decided; none = nobody did.
+    pub planned: Option<Planned>,
+}
+
+/// What `orionroi` decided about a frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// Region and model.
+    pub roi: RoiProcessing,
+    /// Which `orionroi` that was, for the answer's way back.
+    pub origin: u64,
+    /// The frame's time on its clock, ns.
+    pub time: u64,
+    /// Stream time since the last full frame, ns; none = there was none.
+    pub since_sweep: Option<u64>,
 }
 
 /// One worker's result on a frame.
@@ -111,7 +124,16 @@ pub fn frame(buffer: &gst::BufferRef) -> Option<FrameInfo> {
         arrived: s.get("arrived").ok()?,
         instance_id: s.get("instance-id").ok()?,
         room_id: s.get("room-id").ok()?,
-        attention: s.get::<&str>("attention").ok().and_then(|json| serde_json::from_str(json).ok()),
+        planned: planned(s),
+    })
+}
+
+fn planned(s: &gst::StructureRef) -> Option<Planned> {
+    Some(Planned {
+        roi: serde_json::from_str(s.get("attention").ok()?).ok()?,
+        origin: s.get("origin").ok()?,
+        time: s.get("time").ok()?,
+        since_sweep: s.get("since-sweep").ok(),
     })
 }
 
@@ -129,9 +151,18 @@ pub fn set_frame(buffer: &mut gst::BufferRef, info: &FrameInfo) -> Result<(), gl
     s.set("arrived", info.arrived);
     s.set("instance-id", info.instance_id.as_str());
     s.set("room-id", info.room_id.as_str());
-    match info.attention.as_ref().and_then(|attention| serde_json::to_string(attention).ok()) {
-        Some(json) => s.set("attention", json),
-        None => s.remove_field("attention"),
+    for field in ["attention", "origin", "time", "since-sweep"] {
+        s.remove_field(field);
+    }
+    if let Some(planned) = &info.planned
+        && let Ok(json) = serde_json::to_string(&planned.roi)
+    {
+        s.set("attention", json);
+        s.set("origin", planned.origin);
+        s.set("time", planned.time);
+        if let Some(since) = planned.since_sweep {
+            s.set("since-sweep", since);
+        }
     }
     Ok(())
 }
@@ -237,11 +268,14 @@ mod tests {
             arrived: 9,
             instance_id: "a".into(),
             room_id: String::new(),
-            attention: Some(full_frame),
+            planned: Some(Planned { roi: full_frame, origin: 3, time: 4, since_sweep: Some(5) }),
         };
         set_frame(buffer, &info).unwrap();
         assert_eq!(frame(buffer), Some(info.clone()));
-        info.attention = None;
+        info.planned.as_mut().unwrap().since_sweep = None;
+        set_frame(buffer, &info).unwrap();
+        assert_eq!(frame(buffer), Some(info.clone()));
+        info.planned = None;
         set_frame(buffer, &info).unwrap();
         assert_eq!(frame(buffer), Some(info));
 

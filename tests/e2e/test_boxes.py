@@ -14,7 +14,7 @@ FULL = '[{"x":0,"y":0,"width":1,"height":1}]'
 # name, model, raw grid, and what makes orionroi ask for that model
 NETWORKS = [
     ("640", "yoloxn_fp32_640.onnx", False, []),
-    ("320", "yoloxn_fp32_320.onnx", False, [f"rois={FULL}", "threshold-area=4294967295"]),
+    ("320", "yoloxn_fp32_320.onnx", False, [f"rois={FULL}", "threshold-area=4294967295", "max-blind-time=0"]),
     ("raw grid", "yolox_nano_416_rawgrid.onnx", True, []),
 ]
 

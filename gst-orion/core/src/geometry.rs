@@ -149,6 +149,35 @@ impl NormRect {
         Self { x, y, width, height }
     }
 
+    /// Grown on each side by so much of the frame, and cut at its edges.
+    pub fn grown_by(&self, dx: f64, dy: f64) -> Self {
+        let (x, y) = ((self.x - dx).max(0.0), (self.y - dy).max(0.0));
+        let right = (self.x + self.width + dx).min(1.0);
+        let bottom = (self.y + self.height + dy).min(1.0);
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// `weight * other + (1 - weight) * self`, each component for itself; `weight` in 0..1.
+    pub fn mixed(&self, other: &Self, weight: f64) -> Self {
+        let mix = |own: f64, other: f64| weight * other + (1.0 - weight) * own;
+        let (x, y) = (mix(self.x, other.x), mix(self.y, other.y));
+        let (width, height) = (mix(self.width, other.width), mix(self.height, other.height));
+        // Both lie inside, and so does every mean of them, up to a rounding error.
+        Self { x, y, width: width.min(1.0 - x), height: height.min(1.0 - y) }
+    }
+
+    /// Distance of the two centres, in fractions of the frame's sides.
+    pub fn centre_distance(&self, other: &Self) -> f64 {
+        let dx = (other.x + other.width / 2.0) - (self.x + self.width / 2.0);
+        let dy = (other.y + other.height / 2.0) - (self.y + self.height / 2.0);
+        dx.hypot(dy)
+    }
+
+    /// Its share of the frame, 0..1.
+    pub fn area(&self) -> f64 {
+        self.width * self.height
+    }
+
     /// Area in pixels of a frame of that size.
     pub fn area_px(&self, frame_width: u32, frame_height: u32) -> f64 {
         self.width * f64::from(frame_width) * self.height * f64::from(frame_height)

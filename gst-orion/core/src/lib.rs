@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The logic of Orion over plain values: no GStreamer, no async runtime, no I/O.
 
+pub mod focus;
 pub mod framing;
 pub mod geometry;
 pub mod ledger;
+pub mod planner;
 pub mod rate;
 pub mod reorder;
 pub mod report;
 pub mod roi;
+pub mod strategy;
 pub mod supervisor;
+pub mod sweep;
 pub mod throttle;
 pub mod timestamp;
 pub mod topic;
+pub mod view;
 pub mod wire;

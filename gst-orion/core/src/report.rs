@@ -51,6 +51,10 @@ pub struct Report {
     pub latency_ms: f64,
     /// Where that time went.
     pub stages: Stages,
+    /// Stream time since the last full frame, ms: 0 for a full frame; none = there was none yet.
+    pub time_since_full_sweep_ms: Option<f64>,
+    /// The share of the frame that was looked at, 0..1.
+    pub coverage: f64,
     /// Frames lost since the result before, by cause; empty = none.
     pub lost_since_last: BTreeMap<String, u64>,
 }
@@ -86,6 +90,8 @@ mod tests {
             clock_source: ClockSource::Camera,
             latency_ms: ms(1_234_567_890),
             stages: Stages::default(),
+            time_since_full_sweep_ms: Some(0.0),
+            coverage: 1.0,
             lost_since_last: Report::losses(&losses),
         };
         let json = serde_json::to_value(&report).unwrap();

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where to look: regions as text, their merge, and the model that fits the merged area.
+//! Regions as text, their merge, and the model that fits the merged area.
 
-use crate::{
-    geometry::NormRect,
-    wire::{RoiProcessing, RoiSource, TargetSize},
-};
+use crate::{geometry::NormRect, wire::TargetSize};
 
 /// Reads a list of regions, `[{"x":0.1,"y":0.2,"width":0.5,"height":0.5}]`; empty text or an empty list clears. All or nothing.
 ///
@@ -54,41 +51,6 @@ impl ModelChoice {
             Some(last) if (area - self.threshold_area).abs() <= band => last,
             _ if area >= self.threshold_area => TargetSize::S640,
             _ => TargetSize::S320,
-        }
-    }
-}
-
-/// Decides region and model for each frame.
-#[derive(Debug, Clone, Default)]
-pub struct Planner {
-    last: Option<TargetSize>,
-}
-
-/// What the planner goes by; everything may change between two frames.
-#[derive(Debug, Clone)]
-pub struct PlannerSettings {
-    /// Regions set from outside.
-    pub external: Vec<NormRect>,
-    /// Least side of the merged region, fraction of the frame.
-    pub min_roi: f64,
-    /// Which model for which area.
-    pub model: ModelChoice,
-}
-
-impl Planner {
-    /// The plan for a frame of that size in pixels.
-    pub fn plan(&mut self, settings: &PlannerSettings, frame_width: u32, frame_height: u32) -> RoiProcessing {
-        let merged = merge(&settings.external, settings.min_roi);
-        let area = merged.map(|r| r.area_px(frame_width, frame_height));
-        let target_size = settings.model.choose(area, self.last);
-        // The large model of a full frame says nothing about the next region's size.
-        self.last = area.map(|_| target_size);
-        RoiProcessing {
-            target_size,
-            crop_applied: false,
-            source: if merged.is_some() { RoiSource::External } else { RoiSource::FullFrame },
-            attention_rois: settings.external.clone(),
-            merged_roi: merged,
         }
     }
 }
@@ -144,18 +106,5 @@ mod tests {
         assert_eq!(CHOICE.choose(Some(102_400.0 * 1.09), Some(S320)), S320);
         assert_eq!(CHOICE.choose(Some(102_400.0 * 0.89), Some(S640)), S320);
         assert_eq!(CHOICE.choose(Some(102_400.0 * 1.11), Some(S320)), S640);
-    }
-
-    #[test]
-    fn plan_says_who_chose_the_region() {
-        let mut planner = Planner::default();
-        let mut settings = PlannerSettings { external: vec![], min_roi: 0.1, model: CHOICE };
-        let full = planner.plan(&settings, 1280, 720);
-        assert_eq!((full.target_size, full.source, full.merged_roi), (TargetSize::S640, RoiSource::FullFrame, None));
-        settings.external = vec![rect(0.2, 0.2, 0.25, 0.25)];
-        let plan = planner.plan(&settings, 1280, 720);
-        assert_eq!((plan.target_size, plan.source), (TargetSize::S320, RoiSource::External));
-        assert_eq!(plan.attention_rois, settings.external);
-        assert!(!plan.crop_applied);
     }
 }

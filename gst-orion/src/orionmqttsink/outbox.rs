@@ -249,7 +249,7 @@ mod tests {
             arrived: 0,
             instance_id: "a".into(),
             room_id: String::new(),
-            attention: None,
+            planned: None,
         };
         let template = TopicTemplate::parse("t").unwrap();
         let (topic, body) = payload::report(&template, &inference, Some(&frame)).unwrap();

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use orion_core::{
+    planner::Plan,
     report::{Report, Stages, ms},
     topic::{TopicError, TopicTemplate, TopicValues},
     wire::InferenceResult,
@@ -118,6 +119,12 @@ pub(super) fn report(
         clock_source: frame.clock_source,
         latency_ms: 0.0,
         stages,
+        // Without a plan the whole frame is looked at.
+        time_since_full_sweep_ms: match &frame.planned {
+            Some(planned) => planned.since_sweep.map(|since| ms(i64::try_from(since).unwrap_or(i64::MAX))),
+            None => Some(0.0),
+        },
+        coverage: frame.planned.as_ref().map_or(1.0, |planned| Plan::coverage(&planned.roi)),
         lost_since_last: inference.lost.clone(),
     };
     let timed = Timed { report, captured: frame.captured, answered: inference.answered };
@@ -170,7 +177,7 @@ mod tests {
             arrived: 1_500_000,
             instance_id: "ward".into(),
             room_id: "7".into(),
-            attention: None,
+            planned: None,
         }
     }
 

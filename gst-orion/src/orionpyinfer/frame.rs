@@ -3,6 +3,7 @@
 
 use gst::glib;
 use orion_core::{
+    focus::Feedback,
     ledger::Losses,
     report::Report,
     timestamp,
@@ -37,7 +38,7 @@ pub(super) fn prepare(picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -
         room_id: info.room_id.clone(),
         seq: info.seq,
         timestamp: timestamp::rfc3339(info.captured),
-        roi_processing: info.attention.clone(),
+        roi_processing: info.planned.as_ref().map(|planned| planned.roi.clone()),
     };
     let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
     Ok(Box::new(Job { ticket: 0, stream: 0, buffer, info, size, head, picture: Some(mapped), sent: 0 }))
@@ -63,4 +64,17 @@ pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, glib::BoolError> {
     let lost = Report::losses(&lost);
     meta::add_inference(target, &Inference { kind: result.kind, result: json, sent: job.sent, answered, lost })?;
     Ok(buffer)
+}
+
+/// What `orionroi` is told of an answer, with its own number; none where no `orionroi` planned the frame.
+pub(super) fn feedback(job: &Job, result: &InferenceResult) -> Option<(u64, Feedback)> {
+    let planned = job.info.planned.as_ref()?;
+    let feedback = Feedback {
+        kind: result.kind.clone(),
+        seq: job.info.seq,
+        time: planned.time,
+        full_frame: planned.roi.merged_roi.is_none(),
+        suggested: result.suggested_roi,
+    };
+    Some((planned.origin, feedback))
 }

@@ -16,7 +16,11 @@ use super::{
     stderr::Level,
     stream::{self, Admission, Item, Push, Stream, WorkerInfo},
 };
-use crate::{frames, message::WorkerEvent, stats};
+use crate::{
+    frames,
+    message::{self, WorkerEvent},
+    stats,
+};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("orionpyinfer", gst::DebugColorFlags::empty(), Some("Orion inference in worker processes"))
@@ -394,6 +398,13 @@ impl Listener for Reporter {
             Report::Unavailable => return self.stream.set_idle(index, false),
             Report::Answer(answer) => {
                 let (job, result): (Job, InferenceResult) = *answer;
+                // Told before the frame goes on, so that whoever has seen it can count on the next plan.
+                if let (Some((origin, feedback)), Some(element)) =
+                    (frame::feedback(&job, &result), self.element.upgrade())
+                {
+                    // Nobody has to listen.
+                    element.imp().sinkpad.push_event(message::feedback(origin, &feedback));
+                }
                 return self.stream.answered(job, result);
             }
             Report::Status(status) => {

@@ -480,7 +480,7 @@ impl State {
             arrived,
             instance_id: identity::DEFAULT_INSTANCE.into(),
             room_id: String::new(),
-            attention: None,
+            planned: None,
         }
     }
 }

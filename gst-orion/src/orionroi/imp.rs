@@ -1,60 +1,26 @@
 // SPDX-License-Identifier: MPL-2.0
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    LazyLock, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use gst::{glib, prelude::*, subclass::prelude::*};
 use gst_base::subclass::{BaseTransformMode, prelude::*};
 use orion_core::{
-    geometry::NormRect,
     ledger::{Cause, Ledger},
+    planner::{Frame, Plan, Planner},
     rate::RateGate,
     report::ClockSource,
-    roi::{self, ModelChoice, Planner, PlannerSettings},
-    wire::{RoiProcessing, RoiSource, TargetSize},
+    strategy::Strategy,
 };
 
-use crate::{frames, identity, meta, stats};
+use super::settings::{PROPERTIES, Settings};
+use crate::{frames, identity, message, meta, stats};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("orionroi", gst::DebugColorFlags::empty(), Some("Orion region and model choice"))
 });
-
-#[derive(Debug, Clone)]
-struct Settings {
-    rois: Vec<NormRect>,
-    threshold_area: u32,
-    hysteresis: f64,
-    min_roi: f64,
-    max_rate: f64,
-    paused: bool,
-    instance_id: String,
-    room_id: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            rois: Vec::new(),
-            threshold_area: 320 * 320,
-            hysteresis: 0.1,
-            min_roi: 0.1,
-            max_rate: 0.0,
-            paused: false,
-            instance_id: identity::DEFAULT_INSTANCE.into(),
-            room_id: String::new(),
-        }
-    }
-}
-
-impl Settings {
-    fn planner(&self) -> PlannerSettings {
-        PlannerSettings {
-            external: self.rois.clone(),
-            min_roi: self.min_roi,
-            model: ModelChoice { threshold_area: f64::from(self.threshold_area), hysteresis: self.hysteresis },
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -64,15 +30,23 @@ struct State {
     size: Option<(u32, u32)>,
     seq: u64,
     streams: u32,
-    external: u64,
-    small: u64,
+    /// Time of the last frame on the planner's clock, ns.
+    time: u64,
 }
 
 // Lock order: settings, then state; neither is held while a buffer is pushed.
-#[derive(Default)]
 pub struct OrionRoi {
+    /// Tells its frames from those of others, so that only their answers are listened to.
+    origin: u64,
     settings: Mutex<Settings>,
     state: Mutex<State>,
+}
+
+impl Default for OrionRoi {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { origin: NEXT.fetch_add(1, Ordering::Relaxed), settings: Mutex::default(), state: Mutex::default() }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,70 +62,32 @@ impl ObjectSubclass for OrionRoi {
 
 impl ObjectImpl for OrionRoi {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let d = Settings::default();
+        static ALL: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                .nick("Statistics")
+                .blurb("Frames received, forwarded, in flight, dropped by cause, by region source and model; suggestions (counts)")
+                .read_only()
+                .build();
+            PROPERTIES.iter().cloned().chain([stats]).collect()
+        });
+        &ALL
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
             vec![
-                glib::ParamSpecString::builder("rois")
-                    .nick("Regions")
-                    .blurb("External regions as JSON, a list of {x,y,width,height} in fractions of the frame, 0..1; empty = full frame (default: empty)")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt::builder("threshold-area")
-                    .nick("Threshold area")
-                    .blurb("Merged area in square pixels from which the 640 model is asked for, below it the 320 one (default: 102400)")
-                    .default_value(d.threshold_area)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecDouble::builder("hysteresis")
-                    .nick("Hysteresis")
-                    .blurb("Fraction of threshold-area, both ways, within which the last model is kept (default: 0.1)")
-                    .minimum(0.0)
-                    .maximum(1.0)
-                    .default_value(d.hysteresis)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecDouble::builder("min-roi")
-                    .nick("Smallest region")
-                    .blurb("Least width and height of the merged region, fraction of the frame (default: 0.1)")
-                    .minimum(0.0)
-                    .maximum(1.0)
-                    .default_value(d.min_roi)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecDouble::builder("max-rate")
-                    .nick("Highest rate")
-                    .blurb("Frames per second (Hz, fractions allowed) that pass at most, by presentation time; 0 = all (default: 0)")
-                    .minimum(0.0)
-                    .maximum(1000.0)
-                    .default_value(d.max_rate)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoolean::builder("paused")
-                    .nick("Paused")
-                    .blurb("Drop every frame, counted as paused (default: false)")
-                    .default_value(d.paused)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecString::builder("instance-id")
-                    .nick("Instance")
-                    .blurb("Name of this pipeline in messages and topics, [A-Za-z0-9_-]+ (default: orion)")
-                    .default_value(d.instance_id.as_str())
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecString::builder("room-id")
-                    .nick("Room")
-                    .blurb("Name of the place in messages, free text (default: empty)")
-                    .default_value(d.room_id.as_str())
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("Frames received, forwarded, in flight, dropped by cause, and by region source and model (counts)")
-                    .read_only()
+                glib::subclass::Signal::builder("clear-history")
+                    .action()
+                    .class_handler(|args| {
+                        if let Ok(element) = args[0].get::<super::OrionRoi>() {
+                            lock(&element.imp().state).planner.clear_history();
+                        }
+                        None
+                    })
                     .build(),
             ]
         });
-        &PROPERTIES
+        &SIGNALS
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
@@ -166,18 +102,9 @@ impl ObjectImpl for OrionRoi {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = lock(&self.settings).clone();
         match pspec.name() {
-            "rois" => roi::format_rois(&settings.rois).to_value(),
-            "threshold-area" => settings.threshold_area.to_value(),
-            "hysteresis" => settings.hysteresis.to_value(),
-            "min-roi" => settings.min_roi.to_value(),
-            "max-rate" => settings.max_rate.to_value(),
-            "paused" => settings.paused.to_value(),
-            "instance-id" => settings.instance_id.to_value(),
-            "room-id" => settings.room_id.to_value(),
             "stats" => self.stats().to_value(),
-            name => unreachable!("property {name} is not installed"),
+            name => lock(&self.settings).get(name),
         }
     }
 }
@@ -230,12 +157,24 @@ impl BaseTransformImpl for OrionRoi {
         self.parent_sink_event(event)
     }
 
+    fn src_event(&self, event: gst::Event) -> bool {
+        if let Some((origin, feedback)) = message::parse_feedback(&event)
+            && origin == self.origin
+        {
+            let history_frames = u64::from(lock(&self.settings).history_frames);
+            let taken = lock(&self.state).planner.answered(&feedback, history_frames);
+            gst::trace!(CAT, imp = self, "answer to frame {}, taken: {taken}", feedback.seq);
+            return true;
+        }
+        self.parent_src_event(event)
+    }
+
     fn transform_ip(&self, buffer: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
         let Some((info, size)) = self.admit(buffer) else {
             return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
         };
-        if let (Some(attention), Some((width, height))) = (&info.attention, size) {
-            meta::add_attention(buffer, attention, width, height);
+        if let (Some(planned), Some((width, height))) = (&info.planned, size) {
+            meta::add_attention(buffer, &planned.roi, width, height);
         }
         meta::set_frame(buffer, &info).map_err(|error| {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("cannot add a meta: {error}"));
@@ -247,28 +186,10 @@ impl BaseTransformImpl for OrionRoi {
 
 impl OrionRoi {
     fn change(&self, value: &glib::Value, name: &str) -> Result<(), String> {
-        let text = || value.get::<Option<String>>().ok().flatten().unwrap_or_default();
-        let wrong = |error: glib::value::ValueTypeMismatchError| error.to_string();
-        // Parsed before the lock is taken, so that a frame never waits for it.
-        match name {
-            "rois" => {
-                let rois = roi::parse_rois(&text())?;
-                lock(&self.settings).rois = rois;
-            }
-            "instance-id" => {
-                let id = text();
-                identity::check_instance(&id)?;
-                lock(&self.settings).instance_id = id;
-            }
-            "room-id" => lock(&self.settings).room_id = text(),
-            "threshold-area" => lock(&self.settings).threshold_area = value.get().map_err(wrong)?,
-            "hysteresis" => lock(&self.settings).hysteresis = value.get().map_err(wrong)?,
-            "min-roi" => lock(&self.settings).min_roi = value.get().map_err(wrong)?,
-            "max-rate" => lock(&self.settings).max_rate = value.get().map_err(wrong)?,
-            "paused" => lock(&self.settings).paused = value.get().map_err(wrong)?,
-            name => unreachable!("property {name} is not installed"),
-        }
-        Ok(())
+        // Tried on a copy, so that a text is never parsed while a frame waits for the lock.
+        let mut settings = lock(&self.settings).clone();
+        settings.set(name, value)?;
+        lock(&self.settings).set(name, value)
     }
 
     /// Counts a frame and plans it; none = it is dropped. The size of the frame comes with it, in pixels.
@@ -289,8 +210,10 @@ impl OrionRoi {
         }
         // A JPEG stream may not tell its size; its region is then measured as if it were a frame of the large model.
         let (width, height) = state.size.unwrap_or((640, 640));
-        let attention = state.planner.plan(&settings.planner(), width, height);
-        state.count(&attention);
+        let time = buffer.pts().map_or(arrived, gst::ClockTime::nseconds);
+        let frame = Frame { seq: state.seq, time, width, height };
+        let Plan { roi, since_sweep } = state.planner.plan(&settings.planner(), frame);
+        state.time = time;
         let info = meta::FrameInfo {
             seq: state.seq,
             epoch: state.streams.saturating_sub(1),
@@ -299,7 +222,7 @@ impl OrionRoi {
             arrived,
             instance_id: settings.instance_id,
             room_id: settings.room_id,
-            attention: Some(attention),
+            planned: Some(meta::Planned { roi, origin: self.origin, time, since_sweep }),
         };
         state.seq += 1;
         state.ledger.forward();
@@ -309,19 +232,31 @@ impl OrionRoi {
 
     fn stats(&self) -> gst::Structure {
         let state = lock(&self.state);
-        let forwarded = state.ledger.forwarded();
         let mut stats = stats::from_ledger("orionroi-stats", &state.ledger);
-        stats.set("external", state.external);
-        stats.set("full-frame", forwarded - state.external);
-        stats.set("model-320", state.small);
-        stats.set("model-640", forwarded - state.small);
+        let counts = state.planner.counts();
+        for (field, frames) in [
+            ("external", counts.external),
+            ("python-suggested", counts.python_suggested),
+            ("auto-history", counts.auto_history),
+            ("full-frame", counts.full_frame),
+            ("sweeps", counts.sweeps),
+            ("model-320", counts.model_320),
+            ("model-640", counts.model_640),
+        ] {
+            stats.set(field, frames);
+        }
+        for (strategy, frames) in Strategy::ALL.into_iter().zip(counts.strategies) {
+            stats.set(format!("strategy-{}", strategy.as_str()), frames);
+        }
+        let focus = state.planner.focus();
+        let (hits, misses, late) = focus.counts();
+        stats.set("history-size", focus.len() as u64);
+        stats.set("hits", hits);
+        stats.set("misses", misses);
+        stats.set("late", late);
+        if let Some(since) = state.planner.since_sweep(state.time) {
+            stats.set("time-since-full-sweep-ms", since as f64 / 1e6);
+        }
         stats
-    }
-}
-
-impl State {
-    fn count(&mut self, attention: &RoiProcessing) {
-        self.external += u64::from(attention.source == RoiSource::External);
-        self.small += u64::from(attention.target_size == TargetSize::S320);
     }
 }

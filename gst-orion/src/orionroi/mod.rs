@@ -18,12 +18,25 @@
 //! | `forwarded` | u64 | frames that went out, numbered from 0 |
 //! | `in-flight` | u64 | `received` − `forwarded` − all of `dropped` |
 //! | `dropped` | structure | one u64 a cause; here only `paused` and `rate_limit` are ever counted |
-//! | `full-frame`, `external` | u64 | forwarded frames by who chose the region |
+//! | `external`, `python-suggested`, `auto-history`, `full-frame` | u64 | forwarded frames by who chose the region |
+//! | `sweeps` | u64 | those of `full-frame` that had a region, which `max-blind-time` overruled |
 //! | `model-320`, `model-640` | u64 | forwarded frames by the model asked for |
+//! | `strategy-simple`, `strategy-smoothing`, `strategy-velocity` | u64 | frames whose region that strategy made |
+//! | `history-size` | u64 | suggestions remembered |
+//! | `hits`, `misses`, `late` | u64 | workers' answers with a suggestion, without one, and too late to count |
+//! | `time-since-full-sweep-ms` | f64 | stream time since the last full frame; absent before the first |
+//!
+//! ## Attention
+//! `rois` go first. With `auto-focus`, the worker's suggestions come back as upstream events, and the region is what
+//! `strategy` makes of those of the last `history-frames` frames: labelled `python_suggested` while the last answer made one,
+//! `auto_history` afterwards. Else the full frame is looked at; and at least once per `max-blind-time` in any case.
 
 use gst::{glib, prelude::*};
 
 mod imp;
+mod settings;
+
+pub use settings::RoiStrategy;
 
 glib::wrapper! {
     /// The element `orionroi`.
@@ -31,5 +44,6 @@ glib::wrapper! {
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    RoiStrategy::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(Some(plugin), "orionroi", gst::Rank::NONE, OrionRoi::static_type())
 }
