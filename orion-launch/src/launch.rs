@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use orion_core::roi;
 
-use crate::config::{Codec, Config, Detector, Format, Size, SourceKind, masked};
+use crate::config::{Codec, Config, Detector, Format, Size, SourceKind, Strategy, masked};
 
 /// Names of the elements in the pipeline that is built.
 pub(crate) const ROI: &str = "roi";
@@ -86,6 +86,7 @@ fn processing(config: &Config, broker: &str, max_rate: Option<f64>) -> String {
     if !config.rois.attention.is_empty() {
         let _ = write!(text, " rois={}", quoted(&roi::format_rois(&config.rois.attention)));
     }
+    attention(config, &mut text);
     if let Some(rate) = max_rate {
         let _ = write!(text, " max-rate={rate}");
     }
@@ -96,6 +97,25 @@ fn processing(config: &Config, broker: &str, max_rate: Option<f64>) -> String {
     infer(config, &mut text);
     sink(config, broker, &mut text);
     text
+}
+
+fn attention(config: &Config, text: &mut String) {
+    let blind = (config.rois.max_blind_time_s * 1e9).round() as u64;
+    let _ = write!(text, " max-blind-time={blind}");
+    let focus = &config.rois.auto_focus;
+    if focus.enabled {
+        let strategy = match focus.strategy {
+            Strategy::Simple => "simple",
+            Strategy::Smoothing => "smoothing",
+            Strategy::Velocity => "velocity",
+        };
+        let _ = write!(
+            text,
+            " auto-focus=true strategy={strategy} alpha={} velocity-threshold={} velocity-factor={} max-expansion={} \
+             history-frames={}",
+            focus.alpha, focus.velocity_threshold, focus.velocity_factor, focus.max_expansion, focus.history_frames
+        );
+    }
 }
 
 fn infer(config: &Config, text: &mut String) {
@@ -189,7 +209,7 @@ mod tests {
             " ! application/x-rtp,media=video ! decodebin ! videoconvert ! videoscale name=scale add-borders=false",
             r#" ! capsfilter caps="video/x-raw,format=I420,width=[2,8192,2],height=[2,480,2],pixel-aspect-ratio=1/1" ! jpegenc"#,
             r#" ! orionroi name=roi instance-id=ward-3 room-id="" threshold-area=102400"#,
-            r#" rois="[{\"x\":0.0,\"y\":0.0,\"width\":1.0,\"height\":1.0}]" max-rate=5"#,
+            r#" rois="[{\"x\":0.0,\"y\":0.0,\"width\":1.0,\"height\":1.0}]" max-blind-time=5000000000 max-rate=5"#,
             " ! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0",
             " ! orionpyinfer name=infer detector=auto model-size=n confidence=0.5 iou-threshold=0.45",
             r#" labels="person" workers=1 intra-op-threads=1"#,
@@ -226,6 +246,11 @@ mod tests {
             (|c| c.models.person_detector.labels = vec!["cat".into(), "dog".into()], r#" labels="cat,dog""#),
             (|c| c.mqtt.prefix = "house/x".into(), r#"topic="house/x/inferences/{instance_id}/{type}""#),
             (|c| c.mqtt.password_file = "/run/pw".into(), r#" password-file="/run/pw""#),
+            (
+                |c| (c.rois.auto_focus.enabled, c.rois.auto_focus.strategy) = (true, Strategy::Velocity),
+                " max-blind-time=5000000000 auto-focus=true strategy=velocity alpha=0.3 velocity-threshold=0.05 ",
+            ),
+            (|c| c.rois.max_blind_time_s = 0.5, " max-blind-time=500000000 "),
             (|c| c.pipeline = "fakesrc ! fakesink".into(), "fakesrc ! fakesink"),
         ] {
             let text = changed(change);

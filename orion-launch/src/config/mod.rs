@@ -205,12 +205,56 @@ pub(crate) struct Rois {
     #[serde(deserialize_with = "number::area")]
     pub(crate) threshold_area: u32,
     pub(crate) attention: Vec<NormRect>,
+    #[serde(deserialize_with = "number::blind_time")]
+    pub(crate) max_blind_time_s: f64,
+    pub(crate) auto_focus: AutoFocus,
 }
 
 impl Default for Rois {
     fn default() -> Self {
-        Self { threshold_area: 102_400, attention: Vec::new() }
+        Self { threshold_area: 102_400, attention: Vec::new(), max_blind_time_s: 5.0, auto_focus: AutoFocus::default() }
     }
+}
+
+/// Following what the worker suggests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct AutoFocus {
+    pub(crate) enabled: bool,
+    pub(crate) strategy: Strategy,
+    #[serde(deserialize_with = "number::fraction")]
+    pub(crate) alpha: f64,
+    #[serde(deserialize_with = "number::fraction")]
+    pub(crate) velocity_threshold: f64,
+    #[serde(deserialize_with = "number::factor")]
+    pub(crate) velocity_factor: f64,
+    #[serde(deserialize_with = "number::fraction")]
+    pub(crate) max_expansion: f64,
+    #[serde(deserialize_with = "number::history")]
+    pub(crate) history_frames: u32,
+}
+
+impl Default for AutoFocus {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            strategy: Strategy::Simple,
+            alpha: 0.3,
+            velocity_threshold: 0.05,
+            velocity_factor: 1.5,
+            max_expansion: 0.3,
+            history_frames: 30,
+        }
+    }
+}
+
+/// How suggestions become a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Strategy {
+    Simple,
+    Smoothing,
+    Velocity,
 }
 
 /// Where results go.

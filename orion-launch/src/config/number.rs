@@ -46,6 +46,18 @@ pub(super) fn area<'de, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
     within(d, 0..=u32::MAX, "square pixels")
 }
 
+pub(super) fn blind_time<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    within(d, 0.0..=3600.0, "seconds")
+}
+
+pub(super) fn factor<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    within(d, 0.0..=100.0, "")
+}
+
+pub(super) fn history<'de, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
+    within(d, 1..=10_000, "frames")
+}
+
 pub(super) fn qos<'de, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
     within(d, 0..=2, "")
 }

@@ -127,7 +127,7 @@ fn report(kind: &str, people: &[(f64, [f64; 4])], lost: &[(&str, u64)]) -> Repor
         "type": kind, "instance_id": "demo", "room_id": "", "timestamp": "2026-11-22T08:15:03.214567890Z", "frame_seq": 42,
         "data": {"count": detections.len(), "detections": detections, "metadata": {}},
         "timing": {"preprocess_ms": 0.0, "inference_ms": 0.0, "postprocess_ms": 0.0, "total_ms": 1.0}, "suggested_roi": null,
-        "clock_source": "camera", "latency_ms": 84.4, "stages": {"queue_ms": 1.0, "worker_ms": 2.0, "publish_ms": 3.0},
+        "clock_source": "camera", "latency_ms": 84.4, "time_since_full_sweep_ms": null, "coverage": 1.0, "stages": {"queue_ms": 1.0, "worker_ms": 2.0, "publish_ms": 3.0},
         "lost_since_last": lost.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect::<std::collections::BTreeMap<_, _>>(),
     }))
     .unwrap()
