@@ -39,7 +39,8 @@ fn camera_binary() -> PathBuf {
     let path = daemon_binary().with_file_name("orion-camera");
     let (profile, target) = (path.parent().unwrap(), path.parent().and_then(Path::parent).unwrap());
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", "orion-camera", "--target-dir"]).arg(target);
+    // The whole workspace, as `make test` builds it: with other features everything would be built twice.
+    build.args(["build", "--quiet", "--workspace", "--target-dir"]).arg(target);
     if profile.ends_with("release") {
         build.arg("--release");
     }
