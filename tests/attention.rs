@@ -159,6 +159,8 @@ fn external_regions_are_swept_too_and_never_without_end() {
     assert_eq!(full, [0, 10, 20, 30]);
     assert_eq!((scene.stat("sweeps"), scene.stat("external"), scene.stat("full-frame")), (4, 36, 4));
     assert_eq!((scene.stat("hits"), scene.stat("misses")), (4, 36));
+    let stats: gst::Structure = scene.roi().property("stats");
+    assert_eq!((stats.get("time-since-full-sweep-ms"), stats.get("coverage")), (Ok(900.0), Ok(0.0625)));
 }
 
 #[test]

@@ -32,6 +32,8 @@ struct State {
     streams: u32,
     /// Time of the last frame on the planner's clock, ns.
     time: u64,
+    /// Share of that frame that is looked at, 0..1.
+    coverage: f64,
 }
 
 // Lock order: settings, then state; neither is held while a buffer is pushed.
@@ -214,6 +216,7 @@ impl OrionRoi {
         let frame = Frame { seq: state.seq, time, width, height };
         let Plan { roi, since_sweep } = state.planner.plan(&settings.planner(), frame);
         state.time = time;
+        state.coverage = Plan::coverage(&roi);
         let info = meta::FrameInfo {
             seq: state.seq,
             epoch: state.streams.saturating_sub(1),
@@ -256,6 +259,7 @@ impl OrionRoi {
         stats.set("late", late);
         if let Some(since) = state.planner.since_sweep(state.time) {
             stats.set("time-since-full-sweep-ms", since as f64 / 1e6);
+            stats.set("coverage", state.coverage);
         }
         stats
     }

@@ -25,6 +25,7 @@
 //! | `history-size` | u64 | suggestions remembered |
 //! | `hits`, `misses`, `late` | u64 | workers' answers with a suggestion, without one, and too late to count |
 //! | `time-since-full-sweep-ms` | f64 | stream time since the last full frame; absent before the first |
+//! | `coverage` | f64 | share of the last frame that is looked at, 0..1; absent before the first |
 //!
 //! ## Attention
 //! `rois` go first. With `auto-focus`, the worker's suggestions come back as upstream events, and the region is what
