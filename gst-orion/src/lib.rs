@@ -10,6 +10,7 @@ pub mod meta;
 pub mod orionmqttsink;
 pub mod orionpyinfer;
 pub mod orionroi;
+mod properties;
 mod stats;
 
 mod plugin {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 use std::{
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -17,7 +17,11 @@ use super::{
     payload::{self, Body, Draft, Now, PayloadError},
     settings::{ConfigError, Settings},
 };
-use crate::{identity, meta, stats};
+use crate::{
+    identity, meta,
+    properties::{self, lock},
+    stats,
+};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("orionmqttsink", gst::DebugColorFlags::empty(), Some("Orion MQTT publisher"))
@@ -40,10 +44,6 @@ struct State {
 pub struct OrionMqttSink {
     settings: Mutex<Settings>,
     state: Mutex<Option<State>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn now() -> Now {
@@ -157,11 +157,7 @@ impl ObjectImpl for OrionMqttSink {
                     .default_value(nanoseconds(d.drain_timeout))
                     .mutable_playing()
                     .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, buffered) and connection (connected, reconnects, last-error)")
-                    .read_only()
-                    .build(),
+                properties::stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, buffered) and connection (connected, reconnects, last-error)"),
             ]
         });
         PROPERTIES.as_ref()

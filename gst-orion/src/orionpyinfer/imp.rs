@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 use std::{
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     frames,
     message::{self, WorkerEvent},
+    properties::{self, lock},
     stats,
 };
 
@@ -33,10 +34,6 @@ pub struct OrionPyInfer {
     settings: Mutex<Settings>,
     pool: Mutex<Option<Pool>>,
     stream: Arc<Stream>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[glib::object_subclass]
@@ -78,11 +75,9 @@ impl ObjectSubclass for OrionPyInfer {
 impl ObjectImpl for OrionPyInfer {
     fn properties() -> &'static [glib::ParamSpec] {
         static ALL: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                .nick("Statistics")
-                .blurb("Frames received, forwarded, in flight and dropped by cause (counts), results, and the state of each worker")
-                .read_only()
-                .build();
+            let stats = properties::stats(
+                "Frames received, forwarded, in flight and dropped by cause (counts), results, and the state of each worker",
+            );
             PROPERTIES.iter().cloned().chain([stats]).collect()
         });
         &ALL

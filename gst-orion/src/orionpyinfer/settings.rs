@@ -7,6 +7,7 @@ use gst::{glib, prelude::*};
 use orion_core::supervisor::Policy;
 
 use super::worker::Limits;
+use crate::properties::keep;
 
 /// How a model's output is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, glib::Enum)]
@@ -166,12 +167,6 @@ impl Settings {
             "restart" => self.restart.to_value(),
             name => unreachable!("property {name} is not installed"),
         }
-    }
-}
-
-fn keep<T: for<'a> glib::value::FromValue<'a> + 'static>(value: &glib::Value, place: &mut T) {
-    if let Ok(value) = value.get_owned() {
-        *place = value;
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 use std::sync::{
-    LazyLock, Mutex, MutexGuard, PoisonError,
+    LazyLock, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -16,7 +16,11 @@ use orion_core::{
 };
 
 use super::settings::{PROPERTIES, Settings};
-use crate::{frames, identity, message, meta, stats};
+use crate::{
+    frames, identity, message, meta,
+    properties::{self, lock},
+    stats,
+};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("orionroi", gst::DebugColorFlags::empty(), Some("Orion region and model choice"))
@@ -51,10 +55,6 @@ impl Default for OrionRoi {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[glib::object_subclass]
 impl ObjectSubclass for OrionRoi {
     const NAME: &'static str = "GstOrionRoi";
@@ -65,11 +65,9 @@ impl ObjectSubclass for OrionRoi {
 impl ObjectImpl for OrionRoi {
     fn properties() -> &'static [glib::ParamSpec] {
         static ALL: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                .nick("Statistics")
-                .blurb("Frames received, forwarded, in flight, dropped by cause, by region source and model; suggestions (counts)")
-                .read_only()
-                .build();
+            let stats = properties::stats(
+                "Frames received, forwarded, in flight, dropped by cause, by region source and model; suggestions (counts)",
+            );
             PROPERTIES.iter().cloned().chain([stats]).collect()
         });
         &ALL

@@ -11,7 +11,7 @@ use orion_core::{
     strategy::{Strategy, StrategySettings},
 };
 
-use crate::identity;
+use crate::{identity, properties::keep};
 
 /// How suggestions of the worker become a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, glib::Enum)]
@@ -158,12 +158,6 @@ impl Settings {
             "room-id" => self.room_id.to_value(),
             name => unreachable!("property {name} is not installed"),
         }
-    }
-}
-
-fn keep<T: for<'a> glib::value::FromValue<'a> + 'static>(value: &glib::Value, place: &mut T) {
-    if let Ok(value) = value.get_owned() {
-        *place = value;
     }
 }
 
