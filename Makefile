@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages python python-dev build models demo test lint test-rust test-python check-core install clean
+.PHONY: help setup packages python python-dev build models demo test bench lint test-rust test-python check-core install clean
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -67,6 +67,12 @@ test-rust: python
 test-python: python-dev
 	cargo build --workspace --locked --quiet
 	$(PYTHON) -m pytest -q tests
+
+# Where the benchmarks find models and photos, which are not part of this repository.
+DATA ?= ../shared/data
+
+bench: python-dev ## measure what a region of interest gains and costs (DATA=folder with models and photos)
+	$(PYTHON) tests/bench/attention.py --data '$(DATA)'
 
 install: build ## install plugin, daemon, worker and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so

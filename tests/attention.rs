@@ -172,14 +172,11 @@ fn suggestions_find_their_way_through_tee_and_funnel() {
     assert_eq!((roi.source, roi.target_size), (RoiSource::PythonSuggested, TargetSize::S320));
     assert!(sees(&result, "red"));
     assert_eq!(since, Some(100 * MS));
-    // Gone: history for 30 frames, then the full frame again.
-    let sources: Vec<_> = (0..40).map(|_| scene.show(&[]).0.source).collect();
-    assert_eq!(sources[0], RoiSource::PythonSuggested);
-    assert!(sources[1..30].iter().all(|source| *source == RoiSource::AutoHistory), "{sources:?}");
-    assert!(sources[30..].iter().all(|source| *source == RoiSource::FullFrame), "{sources:?}");
-    assert_eq!(
-        (scene.stat("python-suggested"), scene.stat("auto-history"), scene.stat("strategy-simple")),
-        (2, 29, 31)
-    );
+    // Gone: one look more at the old place, then the full frame again.
+    let sources: Vec<_> = (0..5).map(|_| scene.show(&[]).0.source).collect();
+    assert_eq!(sources[..2], [RoiSource::PythonSuggested, RoiSource::AutoHistory]);
+    assert!(sources[2..].iter().all(|source| *source == RoiSource::FullFrame), "{sources:?}");
+    let counts = ["python-suggested", "auto-history", "strategy-simple"].map(|field| scene.stat(field));
+    assert_eq!(counts, [2, 1, 3]);
     assert_eq!(scene.stat("history-size"), 0);
 }

@@ -212,6 +212,7 @@ fn suggest(harness: &mut Harness, frame: &gst::Buffer, (x, y, width, height): (f
         .field("seq", info.seq)
         .field("time", planned.time)
         .field("full-frame", planned.roi.merged_roi.is_none())
+        .field("cut", false)
         .field("x", x)
         .field("y", y)
         .field("width", width)

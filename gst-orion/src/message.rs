@@ -17,7 +17,8 @@ pub(crate) fn feedback(origin: u64, feedback: &Feedback) -> gst::Event {
         .field("type", &feedback.kind)
         .field("seq", feedback.seq)
         .field("time", feedback.time)
-        .field("full-frame", feedback.full_frame);
+        .field("full-frame", feedback.full_frame)
+        .field("cut", feedback.cut);
     if let Some(region) = feedback.suggested {
         structure = structure
             .field("x", region.x())
@@ -39,6 +40,7 @@ pub(crate) fn parse_feedback(event: &gst::EventRef) -> Option<(u64, Feedback)> {
         time: structure.get("time").ok()?,
         full_frame: structure.get("full-frame").ok()?,
         suggested: region(),
+        cut: structure.get("cut").ok()?,
     };
     Some((structure.get("origin").ok()?, feedback))
 }
@@ -89,7 +91,8 @@ mod tests {
     fn feedback_is_read_as_it_was_written() {
         gst::init().unwrap();
         for suggested in [None, Some(NormRect::new(0.1, 0.2, 0.3, 0.4).unwrap())] {
-            let told = Feedback { kind: "person_detection".into(), seq: 7, time: 8, full_frame: true, suggested };
+            let told =
+                Feedback { kind: "person_detection".into(), seq: 7, time: 8, full_frame: true, suggested, cut: true };
             assert_eq!(parse_feedback(&feedback(3, &told)), Some((3, told)));
         }
         assert_eq!(parse_feedback(&gst::event::Reconfigure::new()), None);

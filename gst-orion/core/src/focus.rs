@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     geometry::NormRect,
     strategy::{StrategySettings, Suggestion},
-    wire::RoiSource,
+    wire::{BBox, RoiSource},
 };
 
 /// A worker's answer, as far as the choice of regions goes by it.
@@ -22,6 +22,23 @@ pub struct Feedback {
     pub full_frame: bool,
     /// Where to look next; none = nothing was found.
     pub suggested: Option<NormRect>,
+    /// Something reaches beyond the region that was looked at (see [`is_cut`]).
+    pub cut: bool,
+}
+
+/// Boxes are rounded to hundredths of a pixel on their way.
+const ROUNDING: f64 = 0.02;
+
+/// Whether a box touches an edge of the region that is no edge of the frame: then only a part of it was seen.
+///
+/// `frame`: width and height in pixels.
+pub fn is_cut(bbox: &BBox, region: &NormRect, frame: (u32, u32)) -> bool {
+    let look = region.to_pixels(frame.0, frame.1);
+    let (right, bottom) = (look.x + look.width, look.y + look.height);
+    (look.x > 0 && bbox.x <= f64::from(look.x) + ROUNDING)
+        || (look.y > 0 && bbox.y <= f64::from(look.y) + ROUNDING)
+        || (right < frame.0 && bbox.x + bbox.width >= f64::from(right) - ROUNDING)
+        || (bottom < frame.1 && bbox.y + bbox.height >= f64::from(bottom) - ROUNDING)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +50,8 @@ struct Latest {
 /// The history of suggestions.
 #[derive(Debug, Clone, Default)]
 pub struct Focus {
-    history: VecDeque<Suggestion>,
+    /// By frame number, each with the kind of worker that made it.
+    history: VecDeque<(String, Suggestion)>,
     latest: BTreeMap<String, Latest>,
     hits: u64,
     misses: u64,
@@ -54,15 +72,28 @@ impl Focus {
             self.late += 1;
             return false;
         }
-        let found = feedback.suggested.is_some();
+        let missed_before = seen.is_some_and(|latest| !latest.found);
+        let found = feedback.suggested.is_some() && !feedback.cut;
         self.latest.insert(feedback.kind.clone(), Latest { seq: feedback.seq, found });
         match feedback.suggested {
+            // Part of it is elsewhere: the next look has to be a full one, or the region trails behind for ever.
+            Some(_) if feedback.cut => {
+                self.hits += 1;
+                self.forget_kind(&feedback.kind);
+            }
             Some(region) => {
                 self.hits += 1;
-                let at = self.history.partition_point(|s| s.seq <= feedback.seq);
-                self.history.insert(at, Suggestion { seq: feedback.seq, region });
+                let at = self.history.partition_point(|(_, s)| s.seq <= feedback.seq);
+                let suggestion = Suggestion { seq: feedback.seq, region };
+                self.history.insert(at, (feedback.kind.clone(), suggestion));
             }
-            None => self.misses += 1,
+            // One empty look may be a blink of the detector; a full one, or a second one, means that it is gone.
+            None => {
+                self.misses += 1;
+                if feedback.full_frame || missed_before {
+                    self.forget_kind(&feedback.kind);
+                }
+            }
         }
         self.forget(next, history_frames);
         true
@@ -78,7 +109,7 @@ impl Focus {
         strategy: &StrategySettings,
     ) -> Option<(RoiSource, NormRect)> {
         self.forget(next, history_frames);
-        let region = strategy.region(self.history.iter().copied())?;
+        let region = strategy.region(self.history.iter().map(|(_, suggestion)| *suggestion))?;
         let fresh = self.latest.values().any(|latest| latest.found);
         Some((if fresh { RoiSource::PythonSuggested } else { RoiSource::AutoHistory }, region))
     }
@@ -107,9 +138,13 @@ impl Focus {
     }
 
     fn forget(&mut self, next: u64, history_frames: u64) {
-        while self.history.front().is_some_and(|s| s.seq + history_frames < next) {
+        while self.history.front().is_some_and(|(_, s)| s.seq + history_frames < next) {
             self.history.pop_front();
         }
+    }
+
+    fn forget_kind(&mut self, kind: &str) {
+        self.history.retain(|(other, _)| other != kind);
     }
 }
 
@@ -132,7 +167,7 @@ mod tests {
     }
 
     fn told(kind: &str, seq: u64, x: Option<f64>) -> Feedback {
-        Feedback { kind: kind.into(), seq, time: seq, full_frame: false, suggested: x.map(at) }
+        Feedback { kind: kind.into(), seq, time: seq, full_frame: false, suggested: x.map(at), cut: false }
     }
 
     #[test]
@@ -164,6 +199,34 @@ mod tests {
             "by number, not by arrival"
         );
         assert_eq!(focus.counts(), (2, 0, 5));
+    }
+
+    #[test]
+    fn what_is_gone_or_cut_is_looked_for_in_the_full_frame() {
+        let region = |focus: &mut Focus, next| focus.region(next, 30, &SIMPLE).map(|(source, _)| source);
+        let mut focus = Focus::default();
+        focus.answered(&told("person", 1, Some(0.5)), 2, 30);
+        focus.answered(&told("person", 2, None), 3, 30);
+        assert_eq!(region(&mut focus, 3), Some(RoiSource::AutoHistory), "a blink");
+        focus.answered(&told("motion", 2, Some(0.1)), 3, 30);
+        focus.answered(&told("person", 3, None), 4, 30);
+        assert_eq!(region(&mut focus, 4), Some(RoiSource::PythonSuggested), "the other kind still sees something");
+        focus.answered(&Feedback { full_frame: true, ..told("motion", 3, None) }, 5, 30);
+        assert_eq!(region(&mut focus, 5), None);
+        focus.answered(&told("person", 5, Some(0.5)), 6, 30);
+        assert_eq!(region(&mut focus, 6), Some(RoiSource::PythonSuggested));
+        focus.answered(&Feedback { cut: true, ..told("person", 6, Some(0.5)) }, 7, 30);
+        assert_eq!(region(&mut focus, 7), None);
+    }
+
+    #[test]
+    fn only_edges_inside_the_frame_cut() {
+        let region = NormRect::new(0.5, 0.0, 0.25, 0.5).unwrap();
+        let cut =
+            |x: f64, y: f64, width: f64, height: f64| is_cut(&BBox { x, y, width, height }, &region, (1000, 1000));
+        assert!(!cut(600.0, 0.0, 100.0, 400.0), "the frame's own edge is none");
+        assert!(cut(500.01, 10.0, 100.0, 100.0) && cut(600.0, 10.0, 149.99, 100.0) && cut(600.0, 10.0, 10.0, 490.0));
+        assert!(!is_cut(&BBox { x: 0.0, y: 0.0, width: 1000.0, height: 1000.0 }, &NormRect::FULL, (1000, 1000)));
     }
 
     #[test]

@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn told(seq: u64, suggested: Option<NormRect>, full_frame: bool) -> Feedback {
-        Feedback { kind: "person_detection".into(), seq, time: seq * 100 * MS, full_frame, suggested }
+        Feedback { kind: "person_detection".into(), seq, time: seq * 100 * MS, full_frame, suggested, cut: false }
     }
 
     #[test]

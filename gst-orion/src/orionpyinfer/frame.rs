@@ -3,7 +3,7 @@
 
 use gst::glib;
 use orion_core::{
-    focus::Feedback,
+    focus::{self, Feedback},
     ledger::Losses,
     report::Report,
     timestamp,
@@ -52,13 +52,13 @@ pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, glib::BoolError> {
     result.room_id.clone_from(&job.info.room_id);
     result.timestamp = timestamp::rfc3339(job.info.captured);
     let json = serde_json::to_string(&result).map_err(|e| glib::bool_error!("cannot write the result: {}", e))?;
+    let size = size(&job, &result);
     let mut buffer = job.buffer;
     let target = buffer.make_mut();
     if !meta::has_frame(target) {
         meta::set_frame(target, &job.info)?;
     }
-    let told = |name| result.data.metadata.get(name).and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok());
-    if let Some((width, height)) = job.size.or_else(|| told("frame_width").zip(told("frame_height"))) {
+    if let Some((width, height)) = size {
         meta::add_detections(target, &result.data.detections, width, height);
     }
     let lost = Report::losses(&lost);
@@ -66,15 +66,26 @@ pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, glib::BoolError> {
     Ok(buffer)
 }
 
+/// The frame's width and height in pixels, where the caps or else the worker tell them.
+fn size(job: &Job, result: &InferenceResult) -> Option<(u32, u32)> {
+    let told = |name| result.data.metadata.get(name).and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok());
+    job.size.or_else(|| told("frame_width").zip(told("frame_height")))
+}
+
 /// What `orionroi` is told of an answer, with its own number; none where no `orionroi` planned the frame.
 pub(super) fn feedback(job: &Job, result: &InferenceResult) -> Option<(u64, Feedback)> {
     let planned = job.info.planned.as_ref()?;
+    let region = planned.roi.merged_roi.as_ref();
+    let cut = region.zip(size(job, result)).is_some_and(|(region, frame)| {
+        result.data.detections.iter().any(|detection| focus::is_cut(&detection.bbox, region, frame))
+    });
     let feedback = Feedback {
         kind: result.kind.clone(),
         seq: job.info.seq,
         time: planned.time,
         full_frame: planned.roi.merged_roi.is_none(),
         suggested: result.suggested_roi,
+        cut,
     };
     Some((planned.origin, feedback))
 }

@@ -30,7 +30,8 @@
 //! ## Attention
 //! `rois` go first. With `auto-focus`, the worker's suggestions come back as upstream events, and the region is what
 //! `strategy` makes of those of the last `history-frames` frames: labelled `python_suggested` while the last answer made one,
-//! `auto_history` afterwards. Else the full frame is looked at; and at least once per `max-blind-time` in any case.
+//! `auto_history` after one that did not. A second empty answer, one of a full frame, or a box that is cut by the region's edge
+//! clears the history. Else the full frame is looked at; and at least once per `max-blind-time` in any case.
 
 use gst::{glib, prelude::*};
 
