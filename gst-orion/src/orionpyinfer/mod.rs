@@ -10,7 +10,7 @@
 //!
 //! ## Example
 //! ```text
-//! gst-launch-1.0 filesrc location=clip.mp4 ! decodebin ! videoconvert ! orionpyinfer detector=motion ! orionmqttsink
+//! gst-launch-1.0 filesrc location=clip.mp4 ! decodebin ! videoconvert ! orionpyinfer detector=motion ! orionmqttsink async=true
 //! ```
 //!
 //! ## `stats`

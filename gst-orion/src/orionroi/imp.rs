@@ -91,7 +91,8 @@ impl ObjectImpl for OrionRoi {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if let Err(error) = self.change(value, pspec.name()) {
+        let changed = lock(&self.settings).set(pspec.name(), value);
+        if let Err(error) = changed {
             // A refused value leaves the old one in force.
             gst::element_imp_warning!(
                 self,
@@ -185,13 +186,6 @@ impl BaseTransformImpl for OrionRoi {
 }
 
 impl OrionRoi {
-    fn change(&self, value: &glib::Value, name: &str) -> Result<(), String> {
-        // Tried on a copy, so that a text is never parsed while a frame waits for the lock.
-        let mut settings = lock(&self.settings).clone();
-        settings.set(name, value)?;
-        lock(&self.settings).set(name, value)
-    }
-
     /// Counts a frame and plans it; none = it is dropped. The size of the frame comes with it, in pixels.
     fn admit(&self, buffer: &gst::BufferRef) -> Option<(meta::FrameInfo, Option<(u32, u32)>)> {
         let arrived = gst::get_timestamp().nseconds();
