@@ -4,7 +4,10 @@
 pub mod focus;
 pub mod framing;
 pub mod geometry;
+pub mod hand;
 pub mod ledger;
+pub mod memory;
+pub mod pace;
 pub mod planner;
 pub mod rate;
 pub mod reorder;
@@ -12,6 +15,7 @@ pub mod report;
 pub mod roi;
 pub mod strategy;
 pub mod supervisor;
+pub mod swap;
 pub mod sweep;
 pub mod throttle;
 pub mod timestamp;

@@ -155,6 +155,27 @@ pub struct Command {
     pub params: serde_json::Map<String, serde_json::Value>,
 }
 
+/// A whole framed `command` message.
+///
+/// # Errors
+/// [`WireError::Encode`] when it would be too long.
+pub fn command_message(command: &Command) -> Result<Vec<u8>, WireError> {
+    let failed = |reason: String| WireError::Encode { kind: "command", reason };
+    let mut message = vec![0; framing::PREFIX];
+    let body = || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        rmp::encode::write_map_len(&mut message, 4)?;
+        field(&mut message, "type", &"command")?;
+        field(&mut message, "id", &command.id)?;
+        field(&mut message, "command", &command.command)?;
+        field(&mut message, "params", &command.params)?;
+        Ok(message)
+    };
+    let mut message = body().map_err(|e| failed(e.to_string()))?;
+    let prefix = framing::prefix(message.len() - framing::PREFIX).map_err(|e| failed(e.to_string()))?;
+    message[..framing::PREFIX].copy_from_slice(&prefix);
+    Ok(message)
+}
+
 /// A `frame` as a worker sees it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct FrameMessage<'a> {
@@ -235,6 +256,16 @@ mod tests {
         assert_eq!(frame.frame_data, payload);
         assert_eq!((frame.format, frame.width, frame.height), (FrameFormat::Nv12, 640, 480));
         assert_eq!(frame.meta, meta());
+    }
+
+    #[test]
+    fn a_command_is_read_as_it_was_written() {
+        let params = serde_json::Map::from_iter([("confidence".to_owned(), serde_json::json!(0.25))]);
+        let command = Command { id: "7".into(), command: "set_confidence".into(), params };
+        let mut deframer = framing::Deframer::default();
+        deframer.push(&command_message(&command).unwrap());
+        let body = deframer.next_message().unwrap().unwrap();
+        assert_eq!(HostMessage::decode(body).unwrap(), HostMessage::Command(command));
     }
 
     #[test]

@@ -12,7 +12,8 @@ mod host;
 mod worker;
 
 pub use host::{
-    Command, FrameFormat, FrameMessage, FrameMeta, HostMessage, RoiProcessing, RoiSource, TargetSize, frame_head,
+    Command, FrameFormat, FrameMessage, FrameMeta, HostMessage, RoiProcessing, RoiSource, TargetSize, command_message,
+    frame_head,
 };
 pub use worker::{
     Ack, AckStatus, BBox, Detection, InferenceResult, Models, Ready, ResultData, Timing, WorkerFault, WorkerMessage,
