@@ -68,10 +68,10 @@ fn a_sink_that_waits_holds_the_source_back() {
     infer.set_property("worker-command", format!("'{}'", env!("CARGO_BIN_EXE_orion-stub-worker")));
     let count = |field: &str| infer.property::<gst::Structure>("stats").get::<u64>(field).unwrap();
     pipeline.set_state(gst::State::Paused).unwrap();
-    // One at the sink, one answered, one before the workers.
-    until("it is full", || count("in-flight") == 3);
+    // One at the sink, two answered, one before the workers.
+    until("it is full", || count("in-flight") == 4);
     for _ in 0..2000 {
-        assert!(count("in-flight") <= 3, "nothing piles up while the sink waits");
+        assert!(count("in-flight") <= 4, "nothing piles up while the sink waits");
         std::thread::yield_now();
     }
     pipeline.set_state(gst::State::Playing).unwrap();

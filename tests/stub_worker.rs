@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A worker of protocol version 1 for tests: answers every frame at once, and misbehaves on request.
 //!
-//! `orion-stub-worker [--delay-ms N] [--start ACTION] [--at SEQ=ACTION]... [--scene TREMOR]`; other arguments are ignored. With
+//! `orion-stub-worker [--delay-ms N] [--load-ms N] [--leak BYTES] [--start ACTION] [--at SEQ=ACTION]... [--size SIZE=ACTION]...
+//! [--scene TREMOR]`; of the element's arguments it takes `--model-size`, `--confidence` and `--labels`, others are ignored. With
 //! `--scene` it finds the red and the green patch in RGB frames, within the region it is told to look at, and suggests a region.
+//! `--leak`: memory that it takes and keeps with every frame. `--size`: what it does at its start if that is its model size.
+//! Commands: set_confidence, set_iou_threshold, set_labels (refuses the label unicorn).
 //!
 //! Actions at a frame: `error` (code inference_failed), `bad-frame`, `die` (exit 1), `answer-and-die`, `hang`, `garbage`
 //! (bytes that are no message), `unreadable` (a message that is no result), `half` (half a message, then exit),
+//! `huge` (a length of 4 GiB), `leave` (exit 0), `late` (an answer after the one for the next frame), `skip` (no answer at all),
 //! `nul` and `nul-error` (texts with a NUL byte), `nul-and-die` (one on stderr), `close-stdout`, `wrong-seq` (an answer for another frame, then the right one), `twice`, `slow` (200 ms).
 //! Actions at the start: `silent` (never ready), `fail` (an error line and exit 3), `chatter` (text on stdout),
-//! `protocol` (version 2), `early` (errors without a number for half a second before it reads), `deaf` (ready, then never reads), `stubborn` (ready, ignores the end of stdin and SIGTERM).
+//! `protocol` (version 2), `broken` (ready, then every frame fails), `fickle` (ready, then ends), `mute` (does not acknowledge), `early` (errors without a number for half a second before it reads), `deaf` (ready, then never reads), `stubborn` (ready, ignores the end of stdin and SIGTERM).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::{
     collections::HashMap,
+    hint::black_box,
     io::{self, Read, Write},
     process::exit,
     thread,
@@ -24,7 +29,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use orion_core::{
     framing::{self, Deframer},
     geometry::NormRect,
-    wire::{FrameMessage, HostMessage},
+    wire::{Command, FrameMessage, HostMessage},
 };
 use serde_json::{Value, json};
 
@@ -36,7 +41,14 @@ fn send(message: &Value) {
     stdout.flush().unwrap();
 }
 
-fn result(frame: &FrameMessage<'_>, seq: u64) -> Value {
+/// What the element can change.
+struct Settings {
+    size: String,
+    confidence: Value,
+    labels: Value,
+}
+
+fn result(frame: &FrameMessage<'_>, seq: u64, settings: &Settings) -> Value {
     let sum: u64 = frame.frame_data.iter().map(|byte| u64::from(*byte)).sum();
     json!({
         "type": "person_detection", "instance_id": "stub", "room_id": "stub", "timestamp": "stub", "frame_seq": seq,
@@ -45,6 +57,7 @@ fn result(frame: &FrameMessage<'_>, seq: u64) -> Value {
             "count": 1,
             "metadata": {
                 "bytes": frame.frame_data.len(), "sum": sum, "format": frame.format, "pid": std::process::id(),
+                "model_size": settings.size, "confidence": settings.confidence, "labels": settings.labels,
                 "frame_width": frame.width, "frame_height": frame.height, "roi_processing": frame.meta.roi_processing,
             },
         },
@@ -69,7 +82,7 @@ fn patch(frame: &FrameMessage<'_>, channel: usize) -> Option<[u32; 4]> {
 }
 
 /// What a detector would say of a scene of patches; the suggestion trembles by that fraction of the frame.
-fn scene(frame: &FrameMessage<'_>, tremor: f64) -> Value {
+fn scene(frame: &FrameMessage<'_>, tremor: f64, settings: &Settings) -> Value {
     let seq = frame.meta.seq;
     let (width, height) = (f64::from(frame.width), f64::from(frame.height));
     let boxes: Vec<_> = [(0, "red"), (1, "green")]
@@ -92,7 +105,7 @@ fn scene(frame: &FrameMessage<'_>, tremor: f64) -> Value {
         NormRect::new(x, top / height, w, (bottom - top) / height).ok()
     });
     let suggested = suggested.map(|r| r.grown_by(r.width() * 0.075, r.height() * 0.075));
-    let mut result = result(frame, seq);
+    let mut result = result(frame, seq, settings);
     result["data"]["count"] = detections.len().into();
     result["data"]["detections"] = detections.into();
     result["suggested_roi"] = serde_json::to_value(suggested).unwrap();
@@ -105,7 +118,26 @@ fn forever() -> ! {
     }
 }
 
-fn start(action: &str) {
+fn acknowledge(command: &Command, settings: &mut Settings) {
+    let value = |name: &str| command.params[name].clone();
+    let error = match command.command.as_str() {
+        "set_labels" if value("labels") == "unicorn" => Some("params.labels: this model has no unicorn"),
+        "set_labels" => {
+            settings.labels = value("labels");
+            None
+        }
+        "set_confidence" => {
+            settings.confidence = value("confidence");
+            None
+        }
+        "set_iou_threshold" => None,
+        _ => Some("unknown command"),
+    };
+    let status = if error.is_none() { "success" } else { "error" };
+    send(&json!({"type": "ack", "id": command.id, "command": command.command, "status": status, "error": error}));
+}
+
+fn start(action: &str, size: &str) {
     let protocol = if action == "protocol" { 2 } else { 1 };
     match action {
         "silent" => forever(),
@@ -121,8 +153,16 @@ fn start(action: &str) {
         }
         _ => {}
     }
-    send(&json!({"type": "ready", "protocol": protocol, "worker": "stub", "version": "0", "pid": std::process::id()}));
+    let models = json!({"size": size, "file_640": format!("stub_{size}.onnx")});
+    let pid = std::process::id();
+    send(
+        &json!({"type": "ready", "protocol": protocol, "worker": "stub", "version": "0", "pid": pid, "models": models}),
+    );
     match action {
+        "fickle" => {
+            eprintln!("[ERROR] changed its mind");
+            exit(1);
+        }
         "deaf" => forever(),
         "early" => {
             for _ in 0..100 {
@@ -134,8 +174,9 @@ fn start(action: &str) {
     }
 }
 
-fn answer(frame: &FrameMessage<'_>, action: Option<&str>, tremor: Option<f64>) {
+fn answer(frame: &FrameMessage<'_>, action: Option<&str>, tremor: Option<f64>, settings: &Settings) {
     let seq = frame.meta.seq;
+    let result = |frame: &FrameMessage<'_>, seq| result(frame, seq, settings);
     let fault = |code: &str| json!({"type": "error", "frame_seq": seq, "code": code, "message": "as asked for"});
     match action {
         Some("error") => send(&fault("inference_failed")),
@@ -160,6 +201,13 @@ fn answer(frame: &FrameMessage<'_>, action: Option<&str>, tremor: Option<f64>) {
             eprintln!("[ERROR] b\0d");
             exit(1);
         }
+        Some("leave") => exit(0),
+        Some("huge") => {
+            io::stdout().write_all(&[0xff; 4]).unwrap();
+            io::stdout().flush().unwrap();
+            forever();
+        }
+        Some("skip") => {}
         Some("hang") => forever(),
         Some("garbage") => {
             io::stdout().write_all(b"Traceback (most recent call last)").unwrap();
@@ -188,17 +236,29 @@ fn answer(frame: &FrameMessage<'_>, action: Option<&str>, tremor: Option<f64>) {
             send(&result(frame, seq));
         }
         Some(other) => panic!("no such action: {other}"),
-        None => send(&tremor.map_or_else(|| result(frame, seq), |tremor| scene(frame, tremor))),
+        None => send(&tremor.map_or_else(|| result(frame, seq), |tremor| scene(frame, tremor, settings))),
     }
 }
 
 fn main() {
     let mut actions: HashMap<u64, String> = HashMap::new();
-    let (mut delay, mut stubborn, mut begin, mut tremor) = (0, false, String::new(), None);
+    let mut sizes: HashMap<String, String> = HashMap::new();
+    let (mut delay, mut load, mut leak, mut begin, mut tremor) = (0, 0, 0, String::new(), None);
+    let mut settings = Settings { size: String::new(), confidence: Value::Null, labels: Value::Null };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--delay-ms" => delay = args.next().unwrap().parse().unwrap(),
+            "--load-ms" => load = args.next().unwrap().parse().unwrap(),
+            "--leak" => leak = args.next().unwrap().parse().unwrap(),
+            "--model-size" => settings.size = args.next().unwrap(),
+            "--confidence" => settings.confidence = args.next().unwrap().parse::<f64>().unwrap().into(),
+            "--labels" => settings.labels = args.next().unwrap().into(),
+            "--size" => {
+                let at = args.next().unwrap();
+                let (size, action) = at.split_once('=').unwrap();
+                sizes.insert(size.to_owned(), action.to_owned());
+            }
             "--scene" => tremor = Some(args.next().unwrap().parse().unwrap()),
             "--start" => begin = args.next().unwrap(),
             "--at" => {
@@ -209,28 +269,53 @@ fn main() {
             _ => {}
         }
     }
-    stubborn |= begin == "stubborn";
-    start(&begin);
+    if let Some(action) = sizes.remove(&settings.size) {
+        begin = action;
+    }
+    thread::sleep(Duration::from_millis(load));
+    start(&begin, &settings.size);
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut late = None;
     let mut deframer = Deframer::default();
     let mut buffer = vec![0; 1 << 16];
     loop {
         let n = io::stdin().read(&mut buffer).unwrap();
         if n == 0 {
             deframer.finish().unwrap();
-            if stubborn {
+            if begin == "stubborn" {
                 forever();
             }
             return;
         }
         deframer.push(&buffer[..n]);
         while let Some(body) = deframer.next_message().unwrap() {
-            let HostMessage::Frame(frame) = HostMessage::decode(body).unwrap() else {
-                panic!("only frames are expected");
+            let frame = match HostMessage::decode(body).unwrap() {
+                HostMessage::Frame(frame) => frame,
+                HostMessage::Command(command) => {
+                    if begin != "mute" {
+                        acknowledge(&command, &mut settings);
+                    }
+                    continue;
+                }
             };
+            if leak > 0 {
+                kept.push(black_box(vec![1; leak]));
+            }
             if delay > 0 {
                 thread::sleep(Duration::from_millis(delay));
             }
-            answer(&frame, actions.get(&frame.meta.seq).map(String::as_str), tremor);
+            let mut action = actions.get(&frame.meta.seq).map(String::as_str);
+            if begin == "broken" {
+                action = Some("error");
+            }
+            if action == Some("late") {
+                late = Some(result(&frame, frame.meta.seq, &settings));
+                continue;
+            }
+            answer(&frame, action, tremor, &settings);
+            if let Some(late) = late.take() {
+                send(&late);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod orionmqttsink;
 pub mod orionpyinfer;
 pub mod orionroi;
 mod properties;
+mod qos;
 mod stats;
 
 mod plugin {

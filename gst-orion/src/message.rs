@@ -83,6 +83,52 @@ impl WorkerEvent {
     }
 }
 
+/// Name of the message about the replacement of workers by others.
+pub const SWAP_MESSAGE: &str = "orion-swap";
+
+/// What happened to a replacement of the workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwapEvent {
+    /// `started`, `done`, `failed` or `overtaken` (something else was asked for meanwhile).
+    pub event: String,
+    /// In words; empty when it is done.
+    pub reason: String,
+    /// Size of the model in force, as the worker tells it; empty for one without models.
+    pub model_size: String,
+    /// File of the large model in force; likewise.
+    pub model_file: String,
+    /// When done: sequence number of the first frame that the new workers got.
+    pub applied_at_seq: Option<u64>,
+}
+
+impl SwapEvent {
+    /// Posts it on the element's bus.
+    pub(crate) fn post(&self, element: &gst::Element) {
+        let mut structure = gst::Structure::builder(SWAP_MESSAGE)
+            .field("event", &self.event)
+            .field("reason", &self.reason)
+            .field("model-size", &self.model_size)
+            .field("model-file", &self.model_file);
+        if let Some(seq) = self.applied_at_seq {
+            structure = structure.field("applied-at-seq", seq);
+        }
+        // Without a bus nobody listens.
+        let _ = element.post_message(gst::message::Element::builder(structure.build()).src(element).build());
+    }
+
+    /// Reads it from an element message; none = another message.
+    pub fn parse(message: &gst::MessageRef) -> Option<Self> {
+        let structure = message.structure().filter(|s| s.name() == SWAP_MESSAGE)?;
+        Some(Self {
+            event: structure.get("event").ok()?,
+            reason: structure.get("reason").ok()?,
+            model_size: structure.get("model-size").ok()?,
+            model_file: structure.get("model-file").ok()?,
+            applied_at_seq: structure.get("applied-at-seq").ok(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

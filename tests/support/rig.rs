@@ -10,7 +10,10 @@ use std::{
 
 use gst::prelude::*;
 use gst_check::Harness;
-use gstorion::meta;
+use gstorion::{
+    message::{SwapEvent, WorkerEvent},
+    meta,
+};
 
 pub const JPEG_CAPS: &str = "image/jpeg,width=8,height=6,framerate=10/1";
 pub const SECOND: u64 = 1_000_000_000;
@@ -85,6 +88,10 @@ impl Rig {
         self.stats().get::<gst::Array>("workers").unwrap()[0].get().unwrap()
     }
 
+    pub fn set(&self, property: &str, value: &str) {
+        self.element().set_property_from_str(property, value);
+    }
+
     pub fn pid(&self) -> u32 {
         self.worker().get("pid").unwrap()
     }
@@ -97,6 +104,32 @@ impl Rig {
             gst::MessageView::Error(e) => e.error().to_string(),
             _ => unreachable!(),
         }
+    }
+
+    /// Waits for what becomes of a replacement of the workers; earlier events of it are skipped.
+    pub fn swap(&self, wanted: &str) -> SwapEvent {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            let message = self.bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &[gst::MessageType::Element]);
+            let event = message.and_then(|message| SwapEvent::parse(&message));
+            if let Some(event) = event.filter(|event| event.event == wanted) {
+                return event;
+            }
+        }
+        panic!("no swap is {wanted}");
+    }
+
+    /// Waits for something that happens to a worker.
+    pub fn worker_event(&self, wanted: &str) -> WorkerEvent {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            let message = self.bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &[gst::MessageType::Element]);
+            let event = message.and_then(|message| WorkerEvent::parse(&message));
+            if let Some(event) = event.filter(|event| event.event == wanted) {
+                return event;
+            }
+        }
+        panic!("no worker is {wanted}");
     }
 
     pub fn warning(&self) -> String {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One frame: from a buffer to a message for the worker, and from its result to metas on the buffer.
 
+use std::sync::Arc;
+
 use gst::glib;
 use orion_core::{
     focus::{self, Feedback},
@@ -10,7 +12,7 @@ use orion_core::{
     wire::{self, InferenceResult},
 };
 
-use super::pool::Job;
+use super::job::{Job, Message};
 use crate::{
     frames::Picture,
     meta::{self, FrameInfo, Inference},
@@ -41,7 +43,9 @@ pub(super) fn prepare(picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -
         roi_processing: info.planned.as_ref().map(|planned| planned.roi.clone()),
     };
     let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
-    Ok(Box::new(Job { ticket: 0, stream: 0, buffer, info, size, head, picture: Some(mapped), sent: 0 }))
+    let message = Some(Arc::new(Message { head, picture: mapped }));
+    let (ticket, stream, crew, sent) = (0, 0, 0, 0);
+    Ok(Box::new(Job { ticket, stream, live: false, buffer, info, size, message, crew, sent, returned: None }))
 }
 
 /// Puts the result on the frame's buffer.

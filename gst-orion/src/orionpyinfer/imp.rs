@@ -6,34 +6,40 @@ use std::{
 };
 
 use gst::{glib, prelude::*, subclass::prelude::*};
-use orion_core::{ledger::Cause, wire::InferenceResult};
+use orion_core::ledger::Cause;
 
 use super::{
-    command,
+    crew::{Crews, Order},
     frame::{self, Answer},
-    pool::{Job, Listener, Pool, Report},
-    settings::{PROPERTIES, Settings},
-    stderr::Level,
+    job::Job,
+    pool::Pool,
+    report::Listener,
+    reporter::{self, Reporter},
+    router::Router,
+    settings::{Effect, ModelSize, PROPERTIES, Settings},
+    stats::stats,
     stream::{self, Admission, Item, Push, Stream, WorkerInfo},
 };
 use crate::{
     frames,
-    message::{self, WorkerEvent},
     properties::{self, lock},
-    stats,
+    qos,
 };
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("orionpyinfer", gst::DebugColorFlags::empty(), Some("Orion inference in worker processes"))
 });
 
-// Lock order: pool, then stream; settings is never held together with another.
+// Lock order: pool, then settings, in_force or stream, of which no two are ever held together.
 pub struct OrionPyInfer {
-    sinkpad: gst::Pad,
+    pub(super) sinkpad: gst::Pad,
     srcpad: gst::Pad,
-    settings: Mutex<Settings>,
+    /// As they were asked for.
+    pub(super) settings: Mutex<Settings>,
+    /// As the workers have them that are at work; what is refused is taken back to these.
+    pub(super) in_force: Mutex<Settings>,
     pool: Mutex<Option<Pool>>,
-    stream: Arc<Stream>,
+    pub(super) stream: Arc<Stream>,
 }
 
 #[glib::object_subclass]
@@ -68,7 +74,8 @@ impl ObjectSubclass for OrionPyInfer {
                 Self::catch_panic_pad_function(parent, panicked, |this| this.activate(pad, mode, active))
             })
             .build();
-        Self { sinkpad, srcpad, settings: Mutex::default(), pool: Mutex::default(), stream: Arc::default() }
+        let (settings, in_force) = (Mutex::default(), Mutex::default());
+        Self { sinkpad, srcpad, settings, in_force, pool: Mutex::default(), stream: Arc::default() }
     }
 }
 
@@ -76,7 +83,7 @@ impl ObjectImpl for OrionPyInfer {
     fn properties() -> &'static [glib::ParamSpec] {
         static ALL: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let stats = properties::stats(
-                "Frames received, forwarded, in flight and dropped by cause (counts), results, and the state of each worker",
+                "Frames received, forwarded, in flight and dropped by cause (counts), results, swaps, the state of each worker",
             );
             PROPERTIES.iter().cloned().chain([stats]).collect()
         });
@@ -89,12 +96,24 @@ impl ObjectImpl for OrionPyInfer {
                 glib::subclass::Signal::builder("restart-worker")
                     .action()
                     .class_handler(|args| {
-                        if let Ok(element) = args[0].get::<super::OrionPyInfer>()
-                            && let Some(pool) = &*lock(&element.imp().pool)
-                        {
-                            pool.restart();
+                        if let Ok(element) = args[0].get::<super::OrionPyInfer>() {
+                            element.imp().swap(true, "a restart was asked for");
                         }
                         None
+                    })
+                    .build(),
+                glib::subclass::Signal::builder("swap-model")
+                    .param_types([String::static_type()])
+                    .return_type::<bool>()
+                    .action()
+                    .class_handler(|args| {
+                        let element = args[0].get::<super::OrionPyInfer>();
+                        let size = args[1].get::<Option<String>>();
+                        let begun = match (element, size) {
+                            (Ok(element), Ok(size)) => element.imp().swap_model(&size.unwrap_or_default()),
+                            _ => false,
+                        };
+                        Some(begun.to_value())
                     })
                     .build(),
             ]
@@ -103,12 +122,22 @@ impl ObjectImpl for OrionPyInfer {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        lock(&self.settings).set(pspec.name(), value);
+        let name = pspec.name();
+        lock(&self.settings).set(name, value);
+        match Effect::of(name) {
+            Effect::Later => {}
+            Effect::Swap => {
+                self.swap(false, &format!("{name} was changed"));
+            }
+            Effect::Tune(setting) => {
+                self.order(|settings| Ok(Order::Tune(setting, settings.tuned(setting))));
+            }
+        }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => self.stats().to_value(),
+            "stats" => stats(&self.stream.lock()).to_value(),
             name => lock(&self.settings).get(name),
         }
     }
@@ -166,19 +195,62 @@ impl ElementImpl for OrionPyInfer {
 impl OrionPyInfer {
     fn start(&self) -> Result<(), String> {
         let settings = lock(&self.settings).clone();
-        let argv = command::command_line(&settings)?;
+        let spec = settings.spec()?;
         let count = settings.workers as usize;
-        gst::info!(CAT, imp = self, "starting {count} worker(s): {argv:?}");
+        gst::info!(CAT, imp = self, "starting {count} worker(s): {:?}", spec.argv);
+        *lock(&self.in_force) = settings;
         self.stream.update(|state| {
             *state = stream::State::default();
-            state.workers = vec![WorkerInfo::default(); count];
+            state.workers = Crews::first(count).map(WorkerInfo::new).collect();
         });
-        let listener: Arc<dyn Listener> =
-            Arc::new(Reporter { element: self.obj().downgrade(), stream: Arc::clone(&self.stream) });
-        let pool = Pool::start(&argv, count, settings.limits(), &listener)
+        let router = Arc::new(Router::default());
+        let listener: Arc<dyn Listener> = Arc::new(Reporter {
+            element: self.obj().downgrade(),
+            stream: Arc::clone(&self.stream),
+            router: Arc::clone(&router),
+        });
+        let pool = Pool::start(spec, listener, router)
             .map_err(|error| format!("cannot start the workers' thread: {error}"))?;
         *lock(&self.pool) = Some(pool);
         Ok(())
+    }
+
+    /// Asks the workers' thread for something, if there is one; false = nothing is running, or it cannot be asked for.
+    fn order(&self, order: impl FnOnce(&Settings) -> Result<Order, String>) -> bool {
+        // Made under the pool's lock: what is asked for last is also what is ordered last.
+        let pool = lock(&self.pool);
+        let Some(pool) = &*pool else { return false };
+        let settings = lock(&self.settings).clone();
+        match order(&settings) {
+            Ok(order) => {
+                pool.order(order);
+                true
+            }
+            Err(error) => {
+                gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}; the workers stay as they are"));
+                false
+            }
+        }
+    }
+
+    /// Replaces the workers by others of the present settings; `force` even if nothing has changed.
+    fn swap(&self, force: bool, why: &str) -> bool {
+        self.order(|settings| Ok(Order::Swap { spec: settings.spec()?, force, why: why.to_owned() }))
+    }
+
+    fn swap_model(&self, size: &str) -> bool {
+        let Some(size) = ModelSize::from_nick(size) else {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("swap-model: {size:?} is no model size; there are n, s, m, l and x")
+            );
+            return false;
+        };
+        lock(&self.settings).model_size = size;
+        let begun = self.swap(true, "a swap was asked for");
+        self.obj().notify("model-size");
+        begun
     }
 
     fn stop(&self) {
@@ -219,23 +291,53 @@ impl OrionPyInfer {
             let settings = lock(&self.settings);
             (Duration::from_nanos(settings.startup_timeout), settings.max_age)
         };
+        let live = self.is_live();
+        // A reference, no copy.
+        let lost = buffer.clone();
         match self.stream.admit(buffer, patience, max_age)? {
             Admission::Dropped(None) => {}
-            Admission::Dropped(Some(text)) => self.warn_lost(&text),
-            Admission::Send(index, job) => {
-                let sent = match &*lock(&self.pool) {
-                    Some(pool) => pool.send(index, job),
-                    None => Err(job),
-                };
-                if let Err(job) = sent {
-                    self.stream.lost(&job, Cause::WorkerRestart);
+            Admission::Dropped(Some((cause, text))) => {
+                if let Some(text) = text {
+                    self.warn_lost(&text);
                 }
+                self.post_qos(&lost, cause);
+            }
+            Admission::Send(id, job) => {
+                drop(lost);
+                self.send(Some(id), job);
+            }
+            Admission::GiveBack(job) => {
+                drop(lost);
+                self.send(None, job);
             }
         }
-        if self.is_live() {
+        if live {
             return self.stream.wait_for_idle(patience);
         }
         self.stream.flow()
+    }
+
+    /// Hands a frame to a worker; if it has just ended, or none was to be had any more, to the next one.
+    fn send(&self, id: Option<u64>, job: Box<Job>) {
+        let pool = lock(&self.pool);
+        // Without a pool the element has been stopped, and the frame counted.
+        let Some(pool) = &*pool else { return };
+        let unsent = match id {
+            Some(id) => pool.router().send(id, job).err(),
+            None => Some(job),
+        };
+        if let Some(job) = unsent {
+            pool.router().give_back(job);
+            reporter::serve_returned(&self.stream, pool.router());
+        }
+    }
+
+    /// No worker is left to take what came back from another one.
+    pub(super) fn lose_returned(&self) {
+        let Some(router) = lock(&self.pool).as_ref().map(|pool| Arc::clone(pool.router())) else { return };
+        while let Some(job) = router.take_back() {
+            self.stream.lost(&job, Cause::WorkerRestart);
+        }
     }
 
     /// Whether old frames are worth less than new ones.
@@ -255,6 +357,10 @@ impl OrionPyInfer {
             gst::EventView::FlushStart(_) => {
                 self.stream.flush(true, Cause::Flush);
                 self.srcpad.push_event(event)
+            }
+            gst::EventView::Segment(segment) => {
+                self.stream.lock().segment = segment.segment().clone().downcast().ok();
+                self.stream.push_event(event)
             }
             gst::EventView::FlushStop(_) => {
                 self.stream.wait_for_push();
@@ -346,136 +452,24 @@ impl OrionPyInfer {
         self.srcpad.push(buffer)
     }
 
-    fn warn_lost(&self, text: &str) {
+    pub(super) fn warn_lost(&self, text: &str) {
         gst::debug!(CAT, imp = self, "frame dropped: {text}");
         if let Some(more) = self.stream.may_warn() {
             gst::element_imp_warning!(self, gst::StreamError::Failed, ("frame dropped: {text}{}", and_more(more)));
         }
     }
 
-    fn stats(&self) -> gst::Structure {
-        let state = self.stream.lock();
-        let totals = state.totals;
-        let mut stats = stats::from_ledger("orionpyinfer-stats", &state.ledger);
-        stats.set("results", totals.results);
-        stats.set("detections", totals.detections);
-        let mean = if totals.results > 0 { totals.worker_time as f64 / totals.results as f64 / 1e6 } else { 0.0 };
-        stats.set("average-latency-ms", mean);
-        stats.set("last-result", totals.last_result);
-        let workers = state.workers.iter().enumerate().map(|(index, worker)| {
-            gst::Structure::builder("worker")
-                .field("index", index as u32)
-                .field("state", worker.status.state)
-                .field("pid", worker.status.pid)
-                .field("restarts", worker.status.restarts)
-                .field("last-error", &worker.last_error)
-                .build()
-        });
-        stats.set("workers", gst::Array::new(workers));
-        stats
+    /// Tells the application that a frame will not come.
+    pub(super) fn post_qos(&self, buffer: &gst::BufferRef, cause: Cause) {
+        let (segment, live, forwarded, dropped) = {
+            let state = self.stream.lock();
+            let ledger = state.ledger;
+            (state.segment.clone(), state.live.unwrap_or(false), ledger.forwarded(), ledger.dropped().total())
+        };
+        qos::post(self.obj().upcast_ref(), buffer, segment.as_ref(), live, cause, forwarded, dropped);
     }
 }
 
 fn and_more(more: u64) -> String {
     if more > 0 { format!(" (and {more} more since the last warning)") } else { String::new() }
-}
-
-/// Acts on what the workers say; the element may be gone by then.
-struct Reporter {
-    element: glib::WeakRef<super::OrionPyInfer>,
-    stream: Arc<Stream>,
-}
-
-impl Listener for Reporter {
-    fn report(&self, index: usize, report: Report) {
-        match report {
-            Report::Idle => return self.stream.set_idle(index, true),
-            Report::Unavailable => return self.stream.set_idle(index, false),
-            Report::Answer(answer) => {
-                let (job, result): (Job, InferenceResult) = *answer;
-                // Told before the frame goes on, so that whoever has seen it can count on the next plan.
-                if let (Some((origin, feedback)), Some(element)) =
-                    (frame::feedback(&job, &result), self.element.upgrade())
-                {
-                    // Nobody has to listen.
-                    element.imp().sinkpad.push_event(message::feedback(origin, &feedback));
-                }
-                return self.stream.answered(job, result);
-            }
-            Report::Status(status) => {
-                return self.stream.update(|state| {
-                    if let Some(worker) = state.workers.get_mut(index) {
-                        worker.status = status;
-                    }
-                });
-            }
-            _ => {}
-        }
-        let element = self.element.upgrade();
-        if let Some(imp) = element.as_ref().map(|element| element.imp()) {
-            imp.tell(index, report);
-        } else if let Report::Lost(job, cause, _) = report {
-            self.stream.lost(&job, cause);
-        }
-    }
-}
-
-impl OrionPyInfer {
-    fn tell(&self, index: usize, report: Report) {
-        match report {
-            Report::Ready { worker, load_ms } => {
-                gst::info!(CAT, imp = self, "worker {index} is ready: {worker}, loaded in {load_ms:.0} ms");
-                self.post(index, "ready", &worker);
-            }
-            Report::Lost(job, cause, text) => {
-                if self.stream.lost(&job, cause) && cause != Cause::Shutdown {
-                    self.note(index, &text);
-                    self.warn_lost(&format!("worker {index}, frame {}: {text}", job.info.seq));
-                }
-            }
-            Report::Odd(text) => gst::warning!(CAT, imp = self, "worker {index} {text}"),
-            Report::Exited { text, tail, pause_ms } => {
-                self.note(index, &text);
-                self.post(index, "exited", &text);
-                let when = if pause_ms == 0 { "now".to_owned() } else { format!("in {} s", pause_ms / 1000) };
-                gst::element_imp_warning!(
-                    self,
-                    gst::ResourceError::Failed,
-                    ("worker {index} {text}; it is started again {when}"),
-                    ["its last lines on stderr:\n{tail}"]
-                );
-                self.post(index, "restarting", &text);
-            }
-            Report::Failed { text, tail } => {
-                self.note(index, &text);
-                self.post(index, "exited", &text);
-                self.stream.fail();
-                gst::element_imp_error!(
-                    self,
-                    gst::ResourceError::Failed,
-                    ("worker {index} {text}"),
-                    ["its last lines on stderr:\n{tail}"]
-                );
-            }
-            Report::Log(level, text) => match level {
-                Level::Error => gst::error!(CAT, imp = self, "worker {index}: {text}"),
-                Level::Warning => gst::warning!(CAT, imp = self, "worker {index}: {text}"),
-                Level::Info | Level::Plain => gst::info!(CAT, imp = self, "worker {index}: {text}"),
-                Level::Debug => gst::debug!(CAT, imp = self, "worker {index}: {text}"),
-            },
-            Report::Status(_) | Report::Idle | Report::Unavailable | Report::Answer(_) => {}
-        }
-    }
-
-    fn note(&self, index: usize, text: &str) {
-        if let Some(worker) = self.stream.lock().workers.get_mut(index) {
-            text.clone_into(&mut worker.last_error);
-        }
-    }
-
-    fn post(&self, index: usize, event: &str, reason: &str) {
-        let pid = self.stream.lock().workers.get(index).map_or(0, |worker| worker.status.pid);
-        let event = WorkerEvent { event: event.into(), index: index as u32, pid, reason: reason.into() };
-        event.post(self.obj().upcast_ref());
-    }
 }

@@ -5,13 +5,27 @@
 //! and an `OrionInferenceMeta` with the whole result. The worker speaks protocol version 1 on its stdin and stdout; the
 //! shipped one detects persons, or motion without any model.
 //!
-//! Frames leave in the order in which they came. While no worker is free the element does not take the next frame, so a
-//! leaky queue before it drops old ones; without a queue every frame of a file is answered.
+//! Frames leave in the order in which they came. A worker has at most two of them in hand: while it infers one, it decodes
+//! the next. Apart from that no frame is taken before a worker is free, so a leaky queue before the element drops old ones
+//! (on a live stream the second frame is asked for just in time); without a queue every frame of a file is answered.
 //!
 //! ## Example
 //! ```text
 //! gst-launch-1.0 filesrc location=clip.mp4 ! decodebin ! videoconvert ! orionpyinfer detector=motion ! orionmqttsink async=true
 //! ```
+//!
+//! ## Changes while frames flow
+//! `confidence`, `iou-threshold` and `labels` are told to the running workers. `model-size` and everything else that workers
+//! are started with is changed by a swap: new processes are started beside the old ones, load, warm up, and are checked on the
+//! latest frame; then the next frame goes to them, and the old ones finish what they have in hand and end. No frame is lost
+//! or answered twice. If anything fails, the old workers carry on, a warning says why, and the property reads as before.
+//! Action signals: `swap-model` (size: n, s, m, l, x; returns whether a swap was begun), which also loads the same size again, and
+//! `restart-worker`, a swap to the same.
+//!
+//! ## When a worker dies or hangs
+//! It is replaced at once, the second time after 1 s, then up to 30 s later, and at once again after a minute of good work. Only
+//! the frame that it worked on is lost; one that it had not begun goes to its successor. A worker that ends by itself before
+//! any of its kind was ready is an error of the element: its configuration is wrong, and a restart would not help.
 //!
 //! ## `stats`
 //! | field | type | meaning |
@@ -23,24 +37,42 @@
 //! | `results`, `detections` | u64 | answers of the workers, and what they found in all |
 //! | `average-latency-ms` | f64 | mean time between sending a frame and its answer |
 //! | `last-result` | u64 | moment of the last answer, ns since 1970; 0 = none yet |
-//! | `workers` | array of structures | `index` u32, `state` (starting, ready, busy, backing-off, failed, stopped), `pid` u32, `restarts` u64, `last-error` |
+//! | `swap` | string | `none` or `under-way` |
+//! | `swaps`, `swaps-failed` | u64 | replacements of the workers that came to work, and those that did not |
+//! | `workers` | array of structures | those at work, see below |
+//!
+//! A worker: `index` u32, `state` (starting, ready, busy, stalled, swapping, backing-off, failed, stopped), `pid` u32, `restarts` u64
+//! (against our will), `memory` u64 (resident bytes), `last-error`; once it is ready also `worker`, `version`, `load-ms` f64, `model-size`,
+//! `model-file` and `model-file-320`, which are empty for a worker without models.
 //!
 //! ## Messages
-//! Element messages named `orion-worker` with `event` (`ready`, `exited`, `restarting`), `index`, `pid`, `reason`.
-//! Lost frames and dead workers are warnings, at most one a second; a worker that cannot start is an error.
+//! * `orion-worker`: `event` (`ready`, `exited`, `restarting`), `index`, `pid`, `reason`.
+//! * `orion-swap`: `event` (`started`, `done`, `failed`, `overtaken`), `reason`, `model-size` and `model-file` in force, and with `done`, which
+//!   comes with the first result of the new workers, `applied-at-seq`, the first frame that they got.
+//! * A QoS message with its `cause` for each frame that is lost by a fault or by its age.
+//! * Lost frames and dead workers are warnings too, at most one a second for frames and one a restart for workers, with the
+//!   worker's last lines on stderr; a worker that cannot start is an error.
 
 use gst::{glib, prelude::*};
 
 mod command;
+mod crew;
 mod frame;
 mod imp;
+mod job;
 mod pool;
 mod process;
+mod report;
+mod reporter;
+mod router;
 mod session;
 mod settings;
+mod stats;
 mod stderr;
 mod stream;
+mod tuning;
 mod worker;
+mod writer;
 
 pub use settings::{Detector, ModelSize, Restart};
 

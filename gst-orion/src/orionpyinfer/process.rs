@@ -122,6 +122,15 @@ fn watch(child: Child, group: Group) -> io::Result<oneshot::Receiver<ExitStatus>
     Ok(exit)
 }
 
+/// Memory that a process holds, bytes; 0 when it is not there.
+pub(super) fn resident_bytes(pid: u32) -> u64 {
+    // Fields of /proc/PID/statm, in pages (proc(5)): size, resident, ...
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages: u64 = statm.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+    pages * u64::try_from(page).unwrap_or(4096)
+}
+
 /// The end in words, and whether the process chose it.
 pub(super) fn describe(status: ExitStatus) -> (String, Exit) {
     match (status.code(), status.signal()) {
@@ -190,6 +199,13 @@ mod tests {
                 std::thread::yield_now();
             }
         });
+    }
+
+    #[test]
+    fn memory_is_known_while_a_process_lives() {
+        let mine = resident_bytes(std::process::id());
+        assert!(mine > 1 << 20 && mine < 1 << 40, "{mine}");
+        assert_eq!(resident_bytes(u32::MAX), 0);
     }
 
     #[test]

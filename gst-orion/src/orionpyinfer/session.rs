@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The conversation with one process, from its start to its end.
 
-use std::{future, io, process::ExitStatus, time::Duration};
+use std::{future, io, process::ExitStatus, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
 use orion_core::{
     framing::Deframer,
+    hand::{Answered, Hand},
     ledger::Cause,
+    pace::Pace,
     supervisor::{Exit, Overdue, State, Verdict},
-    wire::{InferenceResult, WorkerFault, WorkerMessage},
+    wire::{Ack, InferenceResult, WorkerFault, WorkerMessage},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::unix::pipe::Sender,
+    io::AsyncReadExt,
     sync::{mpsc, oneshot::error::RecvError},
     time,
 };
 
 use super::{
-    pool::{Job, Report, Request},
+    job::{Carried, Job, Message},
     process::{self, Group, Process},
+    report::{Notice, Report, Request},
     stderr::{self, Lines},
+    tuning::Conversation,
     worker::Worker,
+    writer::{self, Outgoing},
 };
-use crate::frames::MappedPicture;
 
 /// From SIGTERM to SIGKILL, and from there until the process is left to the system.
 const SIGNAL_GRACE: Duration = Duration::from_secs(1);
@@ -45,8 +48,8 @@ pub(super) struct End {
 pub(super) enum Next {
     /// It ended against our will.
     Supervise,
-    /// A restart was asked for.
-    Restart,
+    /// Others do its work now.
+    Retire,
     /// The element stops.
     Stop,
 }
@@ -62,19 +65,19 @@ enum Ending {
     Killed,
 }
 
-type Message = (Vec<u8>, MappedPicture);
-
 pub(super) struct Session<'a> {
     worker: &'a mut Worker,
     group: Group,
     /// Takes what is to be written; dropped to close stdin.
-    writer: Option<mpsc::Sender<Message>>,
-    /// The frame that an answer is due for; its job may have been given up.
-    outstanding: Option<u64>,
-    job: Option<Box<Job>>,
-    /// The frame is still on its way into the pipe.
-    writing: bool,
+    writer: Option<mpsc::Sender<Outgoing>>,
+    hand: Hand<Carried>,
+    /// When the oldest frame in hand became that.
+    front_since: Duration,
     write_deadline: Option<Duration>,
+    pace: Pace,
+    /// When another frame is to be asked for.
+    offer_at: Option<Duration>,
+    commands: Conversation,
     ending: Option<(Ending, Duration)>,
     exited: Option<(ExitStatus, Duration)>,
     stdout_open: bool,
@@ -91,17 +94,18 @@ impl<'a> Session<'a> {
     /// Talks to the process until it has ended.
     pub(super) async fn run(worker: &'a mut Worker, process: Process) -> End {
         let Process { stdin, mut stdout, mut stderr, mut exit, group } = process;
-        let (writer, messages) = mpsc::channel(1);
-        let (done, mut written) = mpsc::channel(1);
-        let writing = tokio::spawn(write(stdin, messages, done));
+        let (writer, mut written, writing) = writer::start(stdin);
+        let commands = Conversation::new(worker.tuning.clone());
         let mut session = Self {
             worker,
             group,
             writer: Some(writer),
-            outstanding: None,
-            job: None,
-            writing: false,
+            hand: Hand::default(),
+            front_since: Duration::ZERO,
             write_deadline: None,
+            pace: Pace::default(),
+            offer_at: None,
+            commands,
             ending: None,
             exited: None,
             stdout_open: true,
@@ -112,7 +116,7 @@ impl<'a> Session<'a> {
             next: Next::Supervise,
             verdict: None,
         };
-        session.worker.status(session.group.pid());
+        session.status();
         let (mut out, mut err) = (vec![0; 64 * 1024], vec![0; 4096]);
         while !session.over() {
             let wake = session.wake();
@@ -134,8 +138,8 @@ impl<'a> Session<'a> {
         let end = self.exited.map(|(_, deadline)| deadline).or(self.ending.map(|(_, deadline)| deadline));
         // Once it is ending, the limits of a working process mean nothing any more.
         let next = end.or(self.worker.supervisor.deadline());
-        let first = [next, self.write_deadline].into_iter().flatten().min();
-        first.map(|deadline| deadline.saturating_sub(self.worker.now()))
+        let all = [next, self.write_deadline, self.offer_at, self.commands.deadline()];
+        all.into_iter().flatten().min().map(|deadline| deadline.saturating_sub(self.worker.now()))
     }
 
     fn over(&self) -> bool {
@@ -146,6 +150,11 @@ impl<'a> Session<'a> {
         exited || self.ending.is_some_and(|(ending, deadline)| ending == Ending::Killed && now >= deadline)
     }
 
+    /// Whether it may be given anything.
+    fn works(&self) -> bool {
+        self.ending.is_none() && self.exited.is_none()
+    }
+
     fn on_exit(&mut self, status: Result<ExitStatus, RecvError>) {
         let status = status.unwrap_or_default();
         self.exited = Some((status, self.worker.now() + LAST_WORDS));
@@ -153,7 +162,7 @@ impl<'a> Session<'a> {
             // It was not made to end, so its own status tells more.
             self.verdict = None;
         }
-        self.worker.report(Report::Unavailable);
+        self.withdraw();
     }
 
     fn on_stdout(&mut self, read: io::Result<usize>, bytes: &[u8]) {
@@ -181,7 +190,7 @@ impl<'a> Session<'a> {
                     return self.kill(format!("is no worker of this protocol: {error}"), Exit::Own);
                 }
                 // Every frame gets one answer, so this was it.
-                Err(error) => self.lose(Cause::WorkerError, format!("unreadable answer: {error}")),
+                Err(error) => self.lose(None, Cause::WorkerError, format!("unreadable answer: {error}")),
             }
         }
     }
@@ -189,29 +198,65 @@ impl<'a> Session<'a> {
     fn on_message(&mut self, message: WorkerMessage) {
         match message {
             WorkerMessage::Ready(ready) if self.worker.supervisor.state() == State::Starting => {
-                self.worker.supervisor.ready(self.worker.now());
-                let worker = format!("{} {}", ready.worker, ready.version);
-                self.worker.report(Report::Ready { worker, load_ms: ready.load_ms });
-                self.idle();
+                let now = self.worker.now();
+                self.worker.supervisor.ready(now);
+                self.worker.announce(Box::new(ready));
+                self.ask();
+                self.status();
+                self.offer();
             }
             WorkerMessage::Ready(_) => self.odd("said `ready` twice".into()),
-            WorkerMessage::Result(result) if self.outstanding == Some(result.frame_seq) => self.answer(*result),
-            WorkerMessage::Result(result) => {
-                self.odd(format!("answered frame {} when {:?} was due", result.frame_seq, self.outstanding));
-            }
+            WorkerMessage::Result(result) => self.on_result(*result),
             WorkerMessage::Fault(fault) => self.on_fault(&fault),
-            WorkerMessage::Ack(ack) => self.odd(format!("acknowledged {:?}, which nobody sent", ack.command)),
+            WorkerMessage::Ack(ack) => self.on_ack(ack),
         }
+    }
+
+    fn on_result(&mut self, result: InferenceResult) {
+        let seq = result.frame_seq;
+        let (due, front) = (self.hand.due(), self.hand.front().map(|carried| carried.target));
+        let carried = match self.hand.answered(Some(seq)) {
+            Answered::Due(carried) => carried,
+            Answered::PassedOver { lost, item } => {
+                for carried in lost {
+                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
+                }
+                item
+            }
+            Answered::Nothing => return self.odd(format!("answered frame {seq} when {due:?} was due")),
+        };
+        match carried {
+            None => self.odd(format!("answered frame {seq} after it was given up")),
+            Some(Carried { job: None, .. }) => self.worker.notify(Notice::Checked(Ok(()))),
+            Some(Carried { job: Some(mut job), .. }) => {
+                let prepare = Duration::try_from_secs_f64(result.timing.preprocess_ms / 1e3).unwrap_or_default();
+                let service = self.worker.now().saturating_sub(self.front_since);
+                self.pace.answered(front.flatten(), service, prepare);
+                // Let go of the picture, so that the buffer can be written to.
+                job.message = None;
+                self.worker.report(Report::Answer(Box::new((*job, result))));
+            }
+        }
+        self.free();
     }
 
     fn on_fault(&mut self, fault: &WorkerFault) {
         let text = format!("{}: {}", fault.code, fault.message);
-        // Without a number it can only be about the frame in hand.
-        if self.outstanding.is_some() && fault.frame_seq.is_none_or(|seq| self.outstanding == Some(seq)) {
-            let cause = if fault.code == "bad_frame" { Cause::DecodeError } else { Cause::WorkerError };
-            self.lose(cause, text);
+        if fault.frame_seq.is_none() && fault.code == "bad_message" && self.commands.refused(&text) {
+            return self.tell_tuning();
+        }
+        let cause = match fault.code.as_str() {
+            "bad_frame" | "unsupported_format" => Cause::DecodeError,
+            _ => Cause::WorkerError,
+        };
+        self.lose(fault.frame_seq, cause, text);
+    }
+
+    fn on_ack(&mut self, ack: Ack) {
+        if self.commands.acknowledged(&ack) {
+            self.tell_tuning();
         } else {
-            self.odd(text);
+            self.odd(format!("acknowledged {:?}, which nobody sent", ack.command));
         }
     }
 
@@ -235,50 +280,121 @@ impl<'a> Session<'a> {
                 self.requests_open = false;
                 self.close(Next::Stop);
             }
-            Some(Request::Restart) if self.next == Next::Supervise => self.close(Next::Restart),
-            Some(Request::Restart) => {}
+            Some(Request::Retire) => self.close(Next::Retire),
+            Some(Request::TakeOver) => {
+                self.worker.take_over();
+                self.status();
+                self.offer();
+            }
+            Some(Request::Tune(setting, value)) => {
+                self.worker.tune(setting, value.clone());
+                self.commands.tune(setting, value);
+                self.ask();
+            }
+            Some(Request::Check(seq, message)) => self.send(seq, Carried::check(), message),
             Some(Request::Frame(job)) => {
-                let state = self.worker.supervisor.state();
-                let works = self.ending.is_none() && self.exited.is_none();
-                if state == State::Ready && works {
-                    self.send(job);
-                } else if self.next == Next::Restart || (state == State::Starting && works) {
-                    self.worker.waiting = Some(job);
-                } else {
-                    self.worker.refuse(Request::Frame(job));
+                let ready = matches!(self.worker.supervisor.state(), State::Ready | State::Busy);
+                match (&job.message, ready && self.works() && self.hand.has_room()) {
+                    (Some(message), true) => {
+                        let (seq, message) = (job.info.seq, Arc::clone(message));
+                        self.send(seq, Carried::new(job, &self.worker.who), message);
+                    }
+                    // It was offered just before something happened here; somebody else will do it.
+                    _ => self.worker.give_back(job),
                 }
             }
         }
     }
 
-    fn send(&mut self, mut job: Box<Job>) {
-        let message = job.picture.take().map(|picture| (std::mem::take(&mut job.head), picture));
-        let queued = match (message, &self.writer) {
-            (Some(message), Some(writer)) => writer.try_send(message).is_ok(),
-            _ => false,
-        };
-        if !queued {
-            let text = "cannot be given a frame".to_owned();
-            self.worker.report(Report::Lost(job, Cause::WorkerError, text.clone()));
-            return self.kill(text, Exit::Signal);
-        }
+    fn send(&mut self, seq: u64, carried: Carried, message: Arc<Message>) {
         let now = self.worker.now();
-        job.sent = gst::get_timestamp().nseconds();
-        self.outstanding = Some(job.info.seq);
-        self.job = Some(job);
-        self.writing = true;
-        self.write_deadline = Some(now + self.worker.limits.write_timeout);
+        let queued = self.writer.as_ref().is_some_and(|writer| writer.try_send(Outgoing::Frame(message)).is_ok());
+        if self.hand.is_empty() {
+            self.front_since = now;
+            self.write_deadline = Some(now + self.worker.limits.write_timeout);
+        }
+        self.hand.push(seq, carried);
         self.worker.supervisor.sent(now);
-        self.worker.status(self.group.pid());
+        self.status();
+        if queued {
+            self.offer();
+        } else {
+            self.kill("cannot be given a frame".to_owned(), Exit::Signal);
+        }
     }
 
-    fn on_written(&mut self, result: io::Result<()>) {
-        self.writing = false;
-        self.write_deadline = None;
-        if result.is_err() {
-            self.end_soon("closed its stdin", CLOSED_GRACE);
-        } else if self.outstanding.is_none() {
-            self.free();
+    /// Asks for another frame, at once or when the time has come.
+    fn offer(&mut self) {
+        self.offer_at = None;
+        let ready = matches!(self.worker.supervisor.state(), State::Ready | State::Busy);
+        // One that does not read gets nothing more.
+        let stuck = !self.hand.is_empty() && self.hand.front().is_none();
+        if !ready || !self.works() || !self.hand.has_room() || stuck {
+            return;
+        }
+        if let Some(front) = self.hand.front().filter(|front| front.live) {
+            match self.pace.hand_over(front.target) {
+                // Not before it is known how long a frame takes.
+                None => return,
+                Some(after) if self.front_since + after > self.worker.now() => {
+                    self.offer_at = Some(self.front_since + after);
+                    return;
+                }
+                Some(_) => {}
+            }
+        }
+        match self.worker.router.take_back() {
+            Some(job) => self.on_request(Some(Request::Frame(job))),
+            None => self.worker.report(Report::Idle { load: self.hand.len() }),
+        }
+    }
+
+    fn withdraw(&mut self) {
+        self.offer_at = None;
+        self.worker.report(Report::Unavailable);
+    }
+
+    /// Sends the commands that may go now.
+    fn ask(&mut self) {
+        let ready = !matches!(self.worker.supervisor.state(), State::Starting | State::Stalled);
+        if !ready || !self.works() {
+            return;
+        }
+        let deadline = self.worker.now() + 2 * self.worker.limits.policy.frame_timeout;
+        while let Some(message) = self.commands.next(deadline) {
+            let queued = message.is_ok_and(|message| {
+                self.writer.as_ref().is_some_and(|writer| writer.try_send(Outgoing::Command(message)).is_ok())
+            });
+            if !queued {
+                return self.kill("cannot be given a command".to_owned(), Exit::Signal);
+            }
+        }
+    }
+
+    /// Tells how a command ended, and goes on with the next one.
+    fn tell_tuning(&mut self) {
+        while let Some((setting, value, outcome)) = self.commands.take_outcome() {
+            if outcome.is_err() {
+                self.worker.untune(setting, &value);
+            }
+            self.worker.report(Report::Tuned { setting, value, outcome });
+        }
+        self.ask();
+    }
+
+    fn on_written(&mut self, result: io::Result<Outgoing>) {
+        match result {
+            Err(_) => self.end_soon("closed its stdin", CLOSED_GRACE),
+            Ok(Outgoing::Command(_)) => {}
+            Ok(Outgoing::Frame(message)) => {
+                // Unmapped before anyone may want to change the buffer.
+                drop(message);
+                if self.hand.is_front_unwritten() {
+                    self.write_deadline = None;
+                }
+                self.hand.written();
+                self.free();
+            }
         }
     }
 
@@ -287,7 +403,15 @@ impl<'a> Session<'a> {
         if self.write_deadline.is_some_and(|deadline| now >= deadline) {
             self.write_deadline = None;
             let text = format!("did not take the frame within {:?} (write-timeout)", self.worker.limits.write_timeout);
-            self.lose_job(Cause::WorkerError, text);
+            if let Some(carried) = self.hand.give_up() {
+                self.lose_one(carried, Cause::WorkerError, text);
+            }
+        }
+        if self.offer_at.is_some_and(|at| now >= at) {
+            self.offer();
+        }
+        if self.commands.overdue(now) {
+            self.tell_tuning();
         }
         if self.exited.is_some() {
             return;
@@ -298,6 +422,7 @@ impl<'a> Session<'a> {
             }
         } else if let Verdict::Kill(overdue) = self.worker.supervisor.check(now) {
             let policy = self.worker.limits.policy;
+            self.status();
             match overdue {
                 Overdue::Startup => {
                     self.kill(
@@ -315,71 +440,92 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The frame in hand has its result.
-    fn answer(&mut self, result: InferenceResult) {
-        match self.job.take() {
-            Some(job) => self.worker.report(Report::Answer(Box::new((*job, result)))),
-            None => self.odd(format!("answered frame {} after it was given up", result.frame_seq)),
+    /// A frame has its answer, but no result; `seq` none = the one that was due.
+    fn lose(&mut self, seq: Option<u64>, cause: Cause, text: String) {
+        match self.hand.answered(seq) {
+            Answered::Nothing => return self.odd(text),
+            Answered::Due(None) => self.odd(text),
+            Answered::Due(Some(carried)) => self.lose_one(carried, cause, text),
+            Answered::PassedOver { lost, item } => {
+                for carried in lost {
+                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
+                }
+                if let Some(carried) = item {
+                    self.lose_one(carried, cause, text);
+                }
+            }
         }
         self.free();
     }
 
-    /// The frame in hand has its answer, but no result.
-    fn lose(&mut self, cause: Cause, text: String) {
-        if self.outstanding.is_none() {
-            return self.odd(text);
-        }
-        self.lose_job(cause, text);
-        self.free();
-    }
-
-    fn lose_job(&mut self, cause: Cause, text: String) {
-        if let Some(job) = self.job.take() {
-            self.worker.report(Report::Lost(job, cause, text));
+    fn lose_one(&mut self, carried: Carried, cause: Cause, text: String) {
+        match carried.job {
+            Some(job) => self.worker.report(Report::Lost(job, cause, text)),
+            // A picture that nobody can read says nothing about the model.
+            None if cause == Cause::DecodeError => self.worker.notify(Notice::Checked(Ok(()))),
+            None => self.worker.notify(Notice::Checked(Err(text))),
         }
     }
 
-    /// The frame has its answer. One that answers before it has read the frame gets no other one before it has: its
+    /// Some frames may be done with. One that answers before it has read a frame keeps it in hand until then: its
     /// frame-timeout goes on.
     fn free(&mut self) {
-        self.outstanding = None;
-        if !self.writing {
-            self.worker.supervisor.answered();
-            self.idle();
-        }
-    }
-
-    fn idle(&mut self) {
-        self.worker.status(self.group.pid());
-        if self.ending.is_some() || self.exited.is_some() {
+        let released = self.hand.release();
+        if released == 0 {
             return;
         }
-        match self.worker.waiting.take() {
-            Some(job) => self.send(job),
-            None => self.worker.report(Report::Idle),
+        let now = self.worker.now();
+        self.worker.supervisor.answered(released, now);
+        self.front_since = now;
+        self.write_deadline = self.hand.is_front_unwritten().then(|| now + self.worker.limits.write_timeout);
+        self.status();
+        if let (Next::Retire, Some((Ending::Polite, _))) = (self.next, self.ending) {
+            self.ending = Some((Ending::Polite, now + self.patience()));
         }
+        self.offer();
+    }
+
+    fn status(&self) {
+        self.worker.status(self.group.pid());
     }
 
     fn odd(&self, text: String) {
         self.worker.report(Report::Odd(text));
     }
 
+    /// How long it may take over its next step when it retires.
+    fn patience(&self) -> Duration {
+        let limits = self.worker.limits;
+        if self.hand.is_empty() { limits.shutdown_timeout } else { limits.policy.frame_timeout }
+    }
+
     /// Lets it finish what it has in hand and end.
     fn close(&mut self, next: Next) {
         self.next = next;
         self.writer = None;
-        self.worker.report(Report::Unavailable);
-        if self.ending.is_none() {
-            self.ending = Some((Ending::Polite, self.worker.now() + self.worker.limits.shutdown_timeout));
+        self.withdraw();
+        self.worker.supervisor.stopping();
+        self.status();
+        let patience = if next == Next::Retire { self.patience() } else { self.worker.limits.shutdown_timeout };
+        match self.ending {
+            None => self.ending = Some((Ending::Polite, self.worker.now() + patience)),
+            // The element stops: what retires has no more time than the others.
+            Some((Ending::Polite, deadline)) => {
+                self.ending = Some((Ending::Polite, deadline.min(self.worker.now() + patience)));
+            }
+            Some(_) => {}
         }
     }
 
     /// It cannot work any more; unless it ends by itself, it is made to.
     fn end_soon(&mut self, text: &str, grace: Duration) {
-        if self.ending.is_none() && self.exited.is_none() {
-            self.verdict = Some((text.to_owned(), Exit::Signal));
+        if self.works() {
+            // Before it is ready, that is a wrong program and no accident.
+            let starting = self.worker.supervisor.state() == State::Starting;
+            let exit = if starting { Exit::Own } else { Exit::Signal };
+            self.verdict = Some((text.to_owned(), exit));
             self.ending = Some((Ending::Polite, self.worker.now() + grace));
-            self.worker.report(Report::Unavailable);
+            self.withdraw();
         }
     }
 
@@ -399,7 +545,7 @@ impl<'a> Session<'a> {
     fn kill(&mut self, text: String, exit: Exit) {
         self.verdict = Some((text, exit));
         self.writer = None;
-        self.worker.report(Report::Unavailable);
+        self.withdraw();
         self.end_harder(Ending::Terminated, self.worker.now());
     }
 
@@ -420,8 +566,23 @@ impl<'a> Session<'a> {
             (None, None) => ("cannot be ended".to_owned(), Exit::Signal),
         };
         let cause = if self.next == Next::Stop { Cause::Shutdown } else { Cause::WorkerRestart };
-        self.lose_job(cause, format!("the worker {text}"));
+        let (worked_on, not_begun) = self.hand.clear();
+        if let Some(job) = worked_on.and_then(|carried| carried.job) {
+            self.worker.report(Report::Lost(job, cause, format!("the worker {text}")));
+        }
+        for job in not_begun.into_iter().filter_map(|carried| carried.job) {
+            self.hand_on(job);
+        }
         End { exit, text, lines: self.lines, next: self.next }
+    }
+
+    /// A frame that the worker had not begun goes to another one.
+    fn hand_on(&self, job: Box<Job>) {
+        if self.next == Next::Stop {
+            self.worker.report(Report::Lost(job, Cause::Shutdown, "the element stops".into()));
+        } else {
+            self.worker.give_back(job);
+        }
     }
 }
 
@@ -430,25 +591,4 @@ async fn sleep(wake: Option<Duration>) {
         Some(duration) => time::sleep(duration).await,
         None => future::pending().await,
     }
-}
-
-/// Writes message after message, so that reading goes on meanwhile; ends by closing the pipe.
-async fn write(mut stdin: Sender, mut messages: mpsc::Receiver<Message>, done: mpsc::Sender<io::Result<()>>) {
-    while let Some((head, picture)) = messages.recv().await {
-        let result = write_one(&mut stdin, &head, &picture).await;
-        // Unmapped before anyone may want to change the buffer.
-        drop(picture);
-        let failed = result.is_err();
-        if done.send(result).await.is_err() || failed {
-            return;
-        }
-    }
-}
-
-async fn write_one(stdin: &mut Sender, head: &[u8], picture: &MappedPicture) -> io::Result<()> {
-    stdin.write_all(head).await?;
-    for piece in picture.pieces() {
-        stdin.write_all(piece).await?;
-    }
-    Ok(())
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The properties of `orionpyinfer`: their defaults, their meaning, reading and writing them.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{cmp::Ordering, sync::LazyLock, time::Duration};
 
 use gst::{glib, prelude::*};
 use orion_core::supervisor::Policy;
 
-use super::worker::Limits;
+use super::{command, crew::Spec, tuning::Setting, worker::Limits};
 use crate::properties::keep;
 
 /// How a model's output is read.
@@ -56,6 +56,41 @@ pub enum Restart {
     Never,
 }
 
+/// How a property that is changed while frames flow comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// By a command to the running workers.
+    Tune(Setting),
+    /// By a new crew of workers.
+    Swap,
+    /// It is read when it is needed, or at the next start.
+    Later,
+}
+
+/// Properties that only a new crew can bring into force.
+const SWAPPED: [&str; 9] = [
+    "worker-command",
+    "model-dir",
+    "model-file",
+    "model-file-320",
+    "model-size",
+    "detector",
+    "workers",
+    "execution-provider",
+    "intra-op-threads",
+];
+
+impl Effect {
+    /// What changing this property leads to.
+    pub(super) fn of(name: &str) -> Self {
+        match Setting::of_property(name) {
+            Some(setting) => Self::Tune(setting),
+            None if SWAPPED.contains(&name) => Self::Swap,
+            None => Self::Later,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) worker_command: String,
@@ -75,6 +110,7 @@ pub(super) struct Settings {
     pub(super) frame_timeout: u64,
     pub(super) shutdown_timeout: u64,
     pub(super) max_age: u64,
+    pub(super) max_worker_memory: u64,
     pub(super) restart: Restart,
 }
 
@@ -100,12 +136,40 @@ impl Default for Settings {
             frame_timeout: 10 * SECOND,
             shutdown_timeout: 2 * SECOND,
             max_age: 0,
+            max_worker_memory: 0,
             restart: Restart::OnFailure,
         }
     }
 }
 
+impl ModelSize {
+    /// The size of that letter.
+    pub(super) fn from_nick(nick: &str) -> Option<Self> {
+        let class = glib::EnumClass::new::<Self>();
+        class.value_by_nick(nick).and_then(|value| value.to_value(&class).get().ok())
+    }
+}
+
 impl Settings {
+    /// A setting's value as a command takes it.
+    pub(super) fn tuned(&self, setting: Setting) -> serde_json::Value {
+        match setting {
+            Setting::Confidence => self.confidence.into(),
+            Setting::IouThreshold => self.iou_threshold.into(),
+            Setting::Labels => self.labels.clone().into(),
+        }
+    }
+
+    /// Takes a value over that a command brought into force.
+    pub(super) fn set_tuned(&mut self, setting: Setting, value: &serde_json::Value) {
+        match (setting, value.as_f64(), value.as_str()) {
+            (Setting::Confidence, Some(number), _) => self.confidence = number,
+            (Setting::IouThreshold, Some(number), _) => self.iou_threshold = number,
+            (Setting::Labels, _, Some(text)) => text.clone_into(&mut self.labels),
+            _ => {}
+        }
+    }
+
     pub(super) fn limits(&self) -> Limits {
         Limits {
             policy: Policy {
@@ -116,6 +180,28 @@ impl Settings {
             write_timeout: Duration::from_nanos(self.write_timeout),
             shutdown_timeout: Duration::from_nanos(self.shutdown_timeout),
         }
+    }
+
+    /// What a crew of workers is made by.
+    ///
+    /// # Errors
+    /// A text that names the property and the remedy.
+    pub(super) fn spec(&self) -> Result<Box<Spec>, String> {
+        let argv = command::command_line(self)?;
+        Ok(Box::new(Spec { argv, limits: self.limits(), settings: self.clone() }))
+    }
+
+    /// Takes back what `refused` wanted different from `in_force`, unless it was changed again since; the names of the
+    /// properties that are different now.
+    pub(super) fn take_back(&mut self, refused: &Self, in_force: &Self) -> Vec<&'static str> {
+        let same = |a: &Self, b: &Self, name: &str| a.get(name).compare(&b.get(name)) == Some(Ordering::Equal);
+        let tuned = Setting::ALL.map(Setting::property);
+        let names = SWAPPED.into_iter().chain(tuned);
+        let names: Vec<_> = names.filter(|name| same(self, refused, name) && !same(refused, in_force, name)).collect();
+        for name in &names {
+            self.set(name, &in_force.get(name));
+        }
+        names
     }
 
     /// Sets a property; its type has been checked by GObject.
@@ -139,6 +225,7 @@ impl Settings {
             "frame-timeout" => keep(value, &mut self.frame_timeout),
             "shutdown-timeout" => keep(value, &mut self.shutdown_timeout),
             "max-age" => keep(value, &mut self.max_age),
+            "max-worker-memory" => keep(value, &mut self.max_worker_memory),
             "restart" => keep(value, &mut self.restart),
             name => unreachable!("property {name} is not installed"),
         }
@@ -164,6 +251,7 @@ impl Settings {
             "frame-timeout" => self.frame_timeout.to_value(),
             "shutdown-timeout" => self.shutdown_timeout.to_value(),
             "max-age" => self.max_age.to_value(),
+            "max-worker-memory" => self.max_worker_memory.to_value(),
             "restart" => self.restart.to_value(),
             name => unreachable!("property {name} is not installed"),
         }
@@ -174,7 +262,7 @@ impl Settings {
 pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let d = Settings::default();
     let text = |name, nick, blurb, default: &str| {
-        glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).default_value(default).mutable_ready().build()
+        glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).default_value(default).mutable_playing().build()
     };
     let fraction = |name, nick, blurb, default| {
         glib::ParamSpecDouble::builder(name)
@@ -183,7 +271,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .minimum(0.0)
             .maximum(1.0)
             .default_value(default)
-            .mutable_ready()
+            .mutable_playing()
             .build()
     };
     let count = |name, nick, blurb, least, default| {
@@ -193,7 +281,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .minimum(least)
             .maximum(256)
             .default_value(default)
-            .mutable_ready()
+            .mutable_playing()
             .build()
     };
     let time = |name, nick, blurb, least, default| {
@@ -233,13 +321,13 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         ),
         glib::ParamSpecEnum::builder_with_default("model-size", d.model_size)
             .nick("Model size")
-            .blurb("Size of the model to look for in model-dir (default: n)")
-            .mutable_ready()
+            .blurb("Size of the model to look for in model-dir; changed while playing, models are swapped (default: n)")
+            .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("detector", d.detector)
             .nick("Detector")
             .blurb("How the model's output is read (default: auto)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         fraction("confidence", "Confidence", "Least confidence of a detection, 0..1 (default: 0.5)", d.confidence),
         fraction(
@@ -304,6 +392,12 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             0,
             d.max_age,
         ),
+        glib::ParamSpecUInt64::builder("max-worker-memory")
+            .nick("Maximum worker memory")
+            .blurb("Bytes of resident memory above which a worker is replaced, without losing a frame; 0 = off (default: 0)")
+            .default_value(d.max_worker_memory)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecEnum::builder_with_default("restart", d.restart)
             .nick("Restart")
             .blurb("What happens when a worker that was ready ends (default: on-failure)")

@@ -2,22 +2,23 @@
 //! The frames inside the element: from the sink pad to a worker, and in their order to the source pad.
 
 use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use orion_core::{
+    hand::DEPTH,
     ledger::{Cause, GapFinder, Ledger, Losses},
     reorder::Reorder,
     report::ClockSource,
     throttle::Throttle,
-    wire::InferenceResult,
+    wire::{InferenceResult, Ready},
 };
 
 use super::{
     frame::{self, Answer},
-    pool::Job,
+    job::{Job, Message},
+    report::Who,
     worker::Status,
 };
 use crate::{
@@ -59,15 +60,46 @@ impl Push {
 /// What became of a buffer at the sink pad.
 pub(super) enum Admission {
     /// Give it to this worker.
-    Send(usize, Box<Job>),
-    /// It was dropped and counted; the text is worth a warning.
-    Dropped(Option<String>),
+    Send(u64, Box<Job>),
+    /// The worker for it has just ended; the next one gets it.
+    GiveBack(Box<Job>),
+    /// It was dropped and counted; why, where that is worth telling, and a text where it is worth a warning. None = a flush.
+    Dropped(Option<(Cause, Option<String>)>),
 }
 
-#[derive(Debug, Clone, Default)]
+/// What is known of one of the workers.
+#[derive(Debug, Clone)]
 pub(super) struct WorkerInfo {
+    pub(super) who: Who,
     pub(super) status: Status,
+    /// Restarts of those that were in its place before.
+    pub(super) restarts_before: u64,
     pub(super) last_error: String,
+    /// What it said of itself when it was ready.
+    pub(super) ready: Option<Box<Ready>>,
+}
+
+impl WorkerInfo {
+    pub(super) fn new(who: Who) -> Self {
+        Self { who, status: Status::default(), restarts_before: 0, last_error: String::new(), ready: None }
+    }
+}
+
+/// The replacement of the workers, as `stats` shows it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Swaps {
+    /// Successors are being started.
+    pub(super) under_way: bool,
+    pub(super) done: u64,
+    pub(super) failed: u64,
+}
+
+/// A crew that has taken over and whose first result is still to come.
+#[derive(Debug, Clone, Copy)]
+struct Newcomers {
+    crew: u64,
+    /// The first frame that was meant for it.
+    first: Option<u64>,
 }
 
 /// Counters beside the ledger.
@@ -89,7 +121,14 @@ pub(super) struct State {
     /// Whether upstream is live, once it was asked.
     pub(super) live: Option<bool>,
     order: Reorder<Item>,
-    idle: VecDeque<usize>,
+    /// Workers that can take a frame, with the number of frames that they have in hand.
+    idle: Vec<(u64, usize)>,
+    pub(super) swaps: Swaps,
+    newcomers: Option<Newcomers>,
+    keep_latest: bool,
+    latest: Option<(u64, Arc<Message>)>,
+    /// Frames of the present stream, for the running time of one that is lost.
+    pub(super) segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     gaps: GapFinder,
     lost: Losses,
     seq: u64,
@@ -116,7 +155,12 @@ impl Default for State {
             picture: None,
             live: None,
             order: Reorder::default(),
-            idle: VecDeque::new(),
+            idle: Vec::new(),
+            swaps: Swaps::default(),
+            newcomers: None,
+            keep_latest: false,
+            latest: None,
+            segment: None,
             gaps: GapFinder::default(),
             lost: Losses::default(),
             seq: 0,
@@ -199,8 +243,8 @@ impl Stream {
         let picture = state.picture.clone().ok_or(gst::FlowError::NotNegotiated)?;
         let info = state.identify(&buffer, arrived);
         let generation = state.generation;
-        // One frame more than the workers can hold, and this one: pushing and inferring overlap, and nothing piles up.
-        let room = state.workers.len() as u64 + 1;
+        // What the workers can hold, and this one: pushing and inferring overlap, and nothing piles up.
+        let room = state.capacity() + 1;
         let state = self.wait_for_room(state, room);
         let (mut state, in_time) = self.wait(state, patience, |state| !state.idle.is_empty());
         if state.generation != generation {
@@ -215,47 +259,62 @@ impl Stream {
             Ok(()) if !in_time => (Cause::WorkerRestart, Some(format!("no worker was ready within {patience:?}"))),
             Ok(()) if too_old => (Cause::TooOld, None),
             Ok(()) => {
+                let live = state.live.unwrap_or(false) || max_age > 0;
                 drop(state);
-                return Ok(self.dispatch(generation, &picture, buffer, info));
+                return Ok(self.dispatch(generation, &picture, buffer, info, live));
             }
         };
         state.drop_frame(cause);
         drop(state);
         self.changed.notify_all();
-        flow.map(|()| Admission::Dropped(text))
+        flow.map(|()| Admission::Dropped(Some((cause, text))))
     }
 
     /// Makes the message and chooses the worker.
-    fn dispatch(&self, generation: u64, picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -> Admission {
+    fn dispatch(
+        &self,
+        generation: u64,
+        picture: &Picture,
+        buffer: gst::Buffer,
+        info: FrameInfo,
+        live: bool,
+    ) -> Admission {
         // Outside the lock: mapping may take its time.
         let prepared = frame::prepare(picture, buffer, info);
         self.update(|state| {
             if state.generation != generation {
                 return Admission::Dropped(None);
             }
-            match (prepared, state.idle.pop_front()) {
-                (Ok(mut job), Some(index)) => {
+            match prepared {
+                Ok(mut job) => {
                     job.ticket = state.order.promise();
                     job.stream = state.streams;
-                    Admission::Send(index, job)
+                    job.live = live;
+                    if state.keep_latest {
+                        state.latest = job.message.clone().map(|message| (job.info.seq, message));
+                    }
+                    match state.claim(&job) {
+                        Some(id) => Admission::Send(id, job),
+                        None => Admission::GiveBack(job),
+                    }
                 }
-                (Ok(_), None) => {
-                    state.drop_frame(Cause::WorkerRestart);
-                    Admission::Dropped(Some("the worker has just ended".into()))
-                }
-                (Err(text), idle) => {
-                    state.idle.extend(idle);
+                Err(text) => {
                     state.drop_frame(Cause::DecodeError);
-                    Admission::Dropped(Some(text))
+                    Admission::Dropped(Some((Cause::DecodeError, Some(text))))
                 }
             }
         })
     }
 
+    /// Takes an idle worker for a frame, the one with the least to do.
+    pub(super) fn claim(&self, job: &Job) -> Option<u64> {
+        self.update(|state| state.claim(job))
+    }
+
     /// Waits until a worker could take another frame, so that a leaky queue upstream keeps the newest one until then.
     pub(super) fn wait_for_idle(&self, patience: Duration) -> Result<gst::FlowSuccess, gst::FlowError> {
         let state = self.lock();
-        let room = state.workers.len() as u64;
+        let room = state.capacity();
         let state = self.wait_for_room(state, room);
         let (state, _) = self.wait(state, patience, |state| !state.idle.is_empty());
         state.check()?;
@@ -359,10 +418,12 @@ impl Stream {
         self.lock().flow
     }
 
-    /// A worker is done with a frame.
-    pub(super) fn answered(&self, job: Job, result: InferenceResult) {
+    /// A worker is done with a frame. If it is the first one of a new crew, tells with which frame its work began.
+    pub(super) fn answered(&self, job: Job, result: InferenceResult) -> Option<u64> {
         let answered = gst::get_timestamp().nseconds();
         self.update(|state| {
+            let news = state.newcomers.take_if(|newcomers| newcomers.crew == job.crew);
+            let first = news.map(|newcomers| newcomers.first.unwrap_or(job.info.seq));
             state.totals.results += 1;
             state.totals.detections += result.data.count;
             state.totals.worker_time += answered.saturating_sub(job.sent);
@@ -371,7 +432,8 @@ impl Stream {
             let answer = Answer { job, result, answered, lost: Losses::default(), generation: 0 };
             // An old ticket is from before a flush, where the frame was counted.
             state.order.fulfil(ticket, Item::Answer(Box::new(answer)));
-        });
+            first
+        })
     }
 
     /// A worker has lost a frame; false when it was counted before.
@@ -385,12 +447,57 @@ impl Stream {
         })
     }
 
-    pub(super) fn set_idle(&self, index: usize, idle: bool) {
+    /// A worker can take a frame, or (none) cannot any more.
+    pub(super) fn set_idle(&self, who: Who, load: Option<usize>) {
         self.update(|state| {
-            state.idle.retain(|other| *other != index);
-            if idle {
-                state.idle.push_back(index);
+            state.idle.retain(|(id, _)| *id != who.id);
+            // One that has just been replaced gets nothing more.
+            if let Some(load) = load.filter(|_| state.workers.iter().any(|worker| worker.who == who)) {
+                state.idle.push((who.id, load));
             }
+        });
+    }
+
+    /// Whether a worker could take a frame now.
+    pub(super) fn is_any_idle(&self) -> bool {
+        !self.lock().idle.is_empty()
+    }
+
+    /// Keeps the latest frame from now on, or lets go of it.
+    pub(super) fn keep_latest(&self, keep: bool) {
+        let mut state = self.lock();
+        state.keep_latest = keep;
+        let old = state.latest.take();
+        drop(state);
+        // Its buffer may be the last one of its pool.
+        drop(old);
+    }
+
+    /// The latest frame that was kept.
+    pub(super) fn latest(&self) -> Option<(u64, Arc<Message>)> {
+        self.lock().latest.clone()
+    }
+
+    /// Another crew does the work from now on.
+    pub(super) fn taken_over(&self, crew: u64, members: Vec<(Who, Ready)>) {
+        self.update(|state| {
+            state.idle.clear();
+            let old = std::mem::take(&mut state.workers);
+            state.workers = members
+                .into_iter()
+                .map(|(who, ready)| {
+                    let mut info = WorkerInfo::new(who);
+                    if let Some(before) = old.get(who.index) {
+                        info.restarts_before = before.restarts_before + before.status.restarts;
+                        info.last_error.clone_from(&before.last_error);
+                    }
+                    info.ready = Some(Box::new(ready));
+                    info
+                })
+                .collect();
+            state.swaps.under_way = false;
+            state.swaps.done += 1;
+            state.newcomers = Some(Newcomers { crew, first: None });
         });
     }
 
@@ -442,6 +549,26 @@ impl State {
             return Err(gst::FlowError::Error);
         }
         self.flow.map(|_| ())
+    }
+
+    /// Frames that the workers can have in hand.
+    fn capacity(&self) -> u64 {
+        (self.workers.len() * DEPTH) as u64
+    }
+
+    fn claim(&mut self, job: &Job) -> Option<u64> {
+        let (place, _) = self.idle.iter().enumerate().min_by_key(|(_, (_, load))| *load)?;
+        let (id, _) = self.idle.remove(place);
+        if let Some(newcomers) = &mut self.newcomers {
+            let seq = job.info.seq;
+            newcomers.first = Some(newcomers.first.map_or(seq, |first| first.min(seq)));
+        }
+        Some(id)
+    }
+
+    /// What is known of a worker, unless it was replaced.
+    pub(super) fn worker(&mut self, who: Who) -> Option<&mut WorkerInfo> {
+        self.workers.iter_mut().find(|worker| worker.who == who)
     }
 
     /// Drops the frame that came last.

@@ -7,20 +7,24 @@ use std::{
 };
 
 use orion_core::{
-    ledger::Cause,
     supervisor::{AfterExit, Exit, Policy, Supervisor, Verdict},
+    wire::Ready,
 };
+use serde_json::Value;
 use tokio::{sync::mpsc, time};
 
 use super::{
-    pool::{Job, Listener, Report, Request},
+    job::Job,
     process::Process,
+    report::{Listener, Notice, Report, Request, Who},
+    router::Router,
     session::{End, Next, Session},
     stderr::Lines,
+    tuning::{self, Setting, Tuning},
 };
 
 /// The limits of one worker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) policy: Policy,
     pub(super) write_timeout: Duration,
@@ -36,30 +40,43 @@ pub(super) struct Status {
 }
 
 pub(super) struct Worker {
-    index: usize,
+    pub(super) who: Who,
     argv: Vec<String>,
     pub(super) limits: Limits,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
     listener: Arc<dyn Listener>,
+    pub(super) router: Arc<Router>,
+    /// Where a successor reports to, until it takes over.
+    notices: Option<mpsc::UnboundedSender<(Who, Notice)>>,
     pub(super) supervisor: Supervisor,
-    /// A frame that met a restart which was asked for; the next process gets it.
-    pub(super) waiting: Option<Box<Job>>,
+    /// What was changed since the arguments were made.
+    pub(super) tuning: Tuning,
     epoch: Instant,
 }
 
+/// What a worker is made of.
+pub(super) struct Parts {
+    pub(super) who: Who,
+    pub(super) argv: Vec<String>,
+    pub(super) limits: Limits,
+    pub(super) requests: mpsc::UnboundedReceiver<Request>,
+    pub(super) listener: Arc<dyn Listener>,
+    pub(super) router: Arc<Router>,
+    /// Set for a successor.
+    pub(super) notices: Option<mpsc::UnboundedSender<(Who, Notice)>>,
+    /// What was changed since the arguments were made.
+    pub(super) tuning: Tuning,
+}
+
 impl Worker {
-    pub(super) fn new(
-        index: usize,
-        argv: Vec<String>,
-        limits: Limits,
-        requests: mpsc::UnboundedReceiver<Request>,
-        listener: Arc<dyn Listener>,
-    ) -> Self {
-        let supervisor = Supervisor::new(limits.policy, Duration::ZERO);
-        Self { index, argv, limits, requests, listener, supervisor, waiting: None, epoch: Instant::now() }
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { who, argv, limits, requests, listener, router, notices, tuning } = parts;
+        let supervisor = Supervisor::new(limits.policy, notices.is_some(), Duration::ZERO);
+        let epoch = Instant::now();
+        Self { who, argv, limits, requests, listener, router, notices, supervisor, tuning, epoch }
     }
 
-    /// Keeps a process running until the pool lets go of the requests' other end.
+    /// Keeps a process running until it is to retire, or the pool lets go of the requests' other end.
     pub(super) async fn run(mut self) {
         loop {
             let end = match Process::spawn(&self.argv) {
@@ -72,22 +89,16 @@ impl Worker {
                 },
             };
             self.report(Report::Unavailable);
-            if end.next != Next::Restart
-                && let Some(job) = self.waiting.take()
-            {
-                self.refuse(Request::Frame(job));
+            if end.next != Next::Supervise || !self.after(end).await {
+                break;
             }
-            let go_on = match end.next {
-                Next::Stop => false,
-                Next::Restart => {
-                    self.supervisor.restarted(self.now());
-                    true
-                }
-                Next::Supervise => self.after(end).await,
-            };
-            if !go_on {
-                return;
-            }
+        }
+        self.supervisor.stopping();
+        self.status(0);
+        // Whatever is still on its way here goes to somebody else.
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            self.refuse(request);
         }
     }
 
@@ -98,6 +109,10 @@ impl Worker {
             Some(reason) => format!("{}: {reason}", end.text),
             None => end.text,
         };
+        if self.notices.is_some() {
+            self.notify(Notice::Failed(text));
+            return false;
+        }
         match self.supervisor.exited(self.now(), end.exit) {
             AfterExit::Restart(pause) => {
                 self.report(Report::Exited { text, tail, pause_ms: pause.as_millis() as u64 });
@@ -107,15 +122,17 @@ impl Worker {
             AfterExit::GiveUp => {
                 self.status(0);
                 self.report(Report::Failed { text, tail });
-                while let Some(request) = self.requests.recv().await {
-                    self.refuse(request);
+                loop {
+                    match self.requests.recv().await {
+                        None | Some(Request::Retire) => return false,
+                        Some(request) => self.refuse(request),
+                    }
                 }
-                false
             }
         }
     }
 
-    /// Waits out the back-off; a restart that is asked for cuts it short.
+    /// Waits out the back-off.
     async fn pause(&mut self) -> bool {
         loop {
             let now = self.now();
@@ -125,20 +142,39 @@ impl Worker {
             let rest = self.supervisor.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_sub(now));
             match time::timeout(rest, self.requests.recv()).await {
                 Err(_) => {}
-                Ok(None) => return false,
-                Ok(Some(Request::Restart)) => {
-                    self.supervisor.restarted(self.now());
-                    return true;
-                }
+                Ok(None | Some(Request::Retire)) => return false,
+                Ok(Some(Request::Tune(setting, value))) => self.tune(setting, value),
                 Ok(Some(request)) => self.refuse(request),
             }
         }
     }
 
-    pub(super) fn refuse(&self, request: Request) {
+    fn refuse(&self, request: Request) {
         if let Request::Frame(job) = request {
-            self.report(Report::Lost(job, Cause::WorkerRestart, "the worker has just ended".into()));
+            self.give_back(job);
         }
+    }
+
+    /// A frame that it has not begun with goes to another worker, or to its own next process.
+    pub(super) fn give_back(&self, job: Box<Job>) {
+        self.router.give_back(job);
+        self.report(Report::Returned);
+    }
+
+    /// It was a successor, and is at work now.
+    pub(super) fn take_over(&mut self) {
+        self.notices = None;
+        self.supervisor.take_over();
+    }
+
+    /// Every process from now on gets this setting.
+    pub(super) fn tune(&mut self, setting: Setting, value: Value) {
+        tuning::keep(&mut self.tuning, setting, value);
+    }
+
+    /// A setting was refused; the next process is not asked for it.
+    pub(super) fn untune(&mut self, setting: Setting, value: &Value) {
+        self.tuning.retain(|(other, kept)| *other != setting || kept != value);
     }
 
     /// Time since this worker's beginning.
@@ -147,7 +183,27 @@ impl Worker {
     }
 
     pub(super) fn report(&self, report: Report) {
-        self.listener.report(self.index, report);
+        // Nobody but its crew knows a successor yet; what it logs is of interest all the same.
+        if self.notices.is_none() || matches!(report, Report::Log(..) | Report::Odd(_) | Report::Tuned { .. }) {
+            self.listener.report(self.who, report);
+        }
+    }
+
+    /// Tells those concerned that it is ready.
+    pub(super) fn announce(&self, ready: Box<Ready>) {
+        if self.notices.is_some() {
+            self.notify(Notice::Ready(ready));
+        } else {
+            self.report(Report::Ready(ready));
+        }
+    }
+
+    /// Tells the crew, if this is a successor.
+    pub(super) fn notify(&self, notice: Notice) {
+        if let Some(notices) = &self.notices {
+            // Without a crew nothing is left to be done.
+            let _ = notices.send((self.who, notice));
+        }
     }
 
     pub(super) fn status(&self, pid: u32) {

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The workers that share the frames of one element, and their replacement by another crew while frames flow.
+
+use std::{collections::HashMap, future, mem, sync::Arc, time::Duration};
+
+use orion_core::{
+    ledger::Cause,
+    memory::{MemoryWatch, Verdict},
+    swap::{Step, Swap},
+    wire::Ready,
+};
+use serde_json::Value;
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::{Id, JoinError, JoinSet},
+    time::{self, Instant},
+};
+
+use super::{
+    process,
+    report::{Listener, News, Notice, Report, Request, Who},
+    router::Router,
+    settings::Settings,
+    tuning::{self, Setting, Tuning},
+    worker::{Limits, Parts, Worker},
+};
+
+/// How often memory and waiting frames are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a check waits for a frame to come; a stream that gives none has nothing to lose either.
+const WAIT_FOR_FRAME: Duration = Duration::from_secs(1);
+/// How often it looks for one.
+const LOOK_FOR_FRAME: Duration = Duration::from_millis(20);
+
+/// What a crew is made by.
+#[derive(Debug, Clone)]
+pub(super) struct Spec {
+    pub(super) argv: Vec<String>,
+    pub(super) limits: Limits,
+    /// From which the rest was made.
+    pub(super) settings: Settings,
+}
+
+impl Spec {
+    fn count(&self) -> usize {
+        self.settings.workers as usize
+    }
+}
+
+/// What the element asks for.
+pub(super) enum Order {
+    /// Replace the crew by such a one; `force` even if it is the same. For what, in words.
+    Swap { spec: Box<Spec>, force: bool, why: String },
+    /// Change a setting of the running workers.
+    Tune(Setting, Value),
+}
+
+struct Member {
+    who: Who,
+    way: UnboundedSender<Request>,
+    /// Known of a successor that has proved itself.
+    ready: Option<Box<Ready>>,
+}
+
+struct Crew {
+    spec: Box<Spec>,
+    number: u64,
+    members: Vec<Member>,
+    since: Instant,
+}
+
+struct Incoming {
+    crew: Crew,
+    swap: Swap,
+    /// What was changed since its arguments were made.
+    tuning: Tuning,
+    /// Waits for a frame to be checked on until then.
+    check: Option<(usize, Instant)>,
+}
+
+/// Runs on the pool's thread.
+pub(super) struct Crews {
+    orders: UnboundedReceiver<Order>,
+    listener: Arc<dyn Listener>,
+    router: Arc<Router>,
+    notify: UnboundedSender<(Who, Notice)>,
+    notices: UnboundedReceiver<(Who, Notice)>,
+    runs: JoinSet<()>,
+    /// Who runs as which task.
+    tasks: HashMap<Id, Who>,
+    crew: Crew,
+    incoming: Option<Incoming>,
+    /// Those that finish what they have in hand; held, as letting go of the way to them would hurry them.
+    retiring: Vec<Member>,
+    memory: MemoryWatch,
+    epoch: Instant,
+    workers: u64,
+    crews: u64,
+}
+
+impl Crews {
+    /// To be called on the pool's runtime.
+    pub(super) fn new(
+        spec: Box<Spec>,
+        orders: UnboundedReceiver<Order>,
+        listener: Arc<dyn Listener>,
+        router: Arc<Router>,
+    ) -> Self {
+        let now = Instant::now();
+        let (notify, notices) = mpsc::unbounded_channel();
+        let crew = Crew { spec, number: 0, members: Vec::new(), since: now };
+        Self {
+            orders,
+            listener,
+            router,
+            notify,
+            notices,
+            runs: JoinSet::new(),
+            tasks: HashMap::new(),
+            crew,
+            incoming: None,
+            retiring: Vec::new(),
+            memory: MemoryWatch::default(),
+            epoch: now,
+            workers: 0,
+            crews: 0,
+        }
+    }
+
+    /// Who the first crew consists of; ids count from 0.
+    pub(super) fn first(count: usize) -> impl Iterator<Item = Who> {
+        (0..count).map(|index| Who { id: index as u64, crew: 0, index })
+    }
+
+    /// Until the pool lets go of the other end of the orders, and all processes have ended.
+    pub(super) async fn run(mut self) {
+        for index in 0..self.crew.spec.count() {
+            let member = self.start(&self.crew.spec.clone(), 0, index, None);
+            self.crew.members.push(member);
+        }
+        let mut tick = time::interval(TICK);
+        tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            let checking = self.incoming.as_ref().is_some_and(|incoming| incoming.check.is_some());
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => self.on_order(order),
+                    None => break,
+                },
+                Some((who, notice)) = self.notices.recv() => self.on_notice(who, notice),
+                Some(ended) = self.runs.join_next_with_id(), if !self.runs.is_empty() => self.on_end(ended),
+                () = look(checking) => self.check(),
+                _ = tick.tick() => self.on_tick(),
+            }
+        }
+        // Letting go of the ways to them stops them all.
+        self.router.close_all();
+        self.crew.members.clear();
+        self.retiring.clear();
+        self.incoming = None;
+        while let Some(ended) = self.runs.join_next_with_id().await {
+            self.on_end(ended);
+        }
+    }
+
+    /// Starts a worker; `successor` is what was changed since its arguments were made, for one that is to prove itself.
+    fn start(&mut self, spec: &Spec, crew: u64, index: usize, successor: Option<&Tuning>) -> Member {
+        let (way, requests) = mpsc::unbounded_channel();
+        let who = Who { id: self.workers, crew, index };
+        self.workers += 1;
+        self.router.open(who.id, way.clone());
+        let worker = Worker::new(Parts {
+            who,
+            argv: spec.argv.clone(),
+            limits: spec.limits,
+            requests,
+            listener: Arc::clone(&self.listener),
+            router: Arc::clone(&self.router),
+            notices: successor.map(|_| self.notify.clone()),
+            tuning: successor.cloned().unwrap_or_default(),
+        });
+        let task = self.runs.spawn(worker.run());
+        self.tasks.insert(task.id(), who);
+        Member { who, way, ready: None }
+    }
+
+    fn on_order(&mut self, order: Order) {
+        match order {
+            Order::Swap { spec, force, why } => {
+                let same = spec.argv == self.crew.spec.argv && spec.count() == self.crew.spec.count();
+                if let Some(incoming) = self.incoming.take() {
+                    self.give_up(incoming, "something else was asked for meanwhile".into(), true);
+                }
+                if !same || force {
+                    self.begin(spec, why);
+                }
+            }
+            Order::Tune(setting, value) => {
+                if let Some(incoming) = &mut self.incoming {
+                    tuning::keep(&mut incoming.tuning, setting, value.clone());
+                }
+                let incoming = self.incoming.iter().flat_map(|incoming| &incoming.crew.members);
+                for member in self.crew.members.iter().chain(incoming) {
+                    // One that has ended for good is not listening.
+                    let _ = member.way.send(Request::Tune(setting, value.clone()));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, spec: Box<Spec>, why: String) {
+        self.crews += 1;
+        let swap = Swap::new(spec.count());
+        let crew = Crew { spec, number: self.crews, members: Vec::new(), since: Instant::now() };
+        self.incoming = Some(Incoming { crew, swap, tuning: Tuning::new(), check: None });
+        self.listener.keep_latest(true);
+        self.listener.news(News::Begun(why));
+        self.step(Step::Start(0));
+    }
+
+    fn on_notice(&mut self, who: Who, notice: Notice) {
+        let Some(incoming) = self.incoming.as_mut().filter(|incoming| incoming.crew.number == who.crew) else {
+            return;
+        };
+        let step = match notice {
+            Notice::Ready(ready) => {
+                if let Some(member) = incoming.crew.members.get_mut(who.index) {
+                    member.ready = Some(ready);
+                }
+                incoming.swap.ready(who.index)
+            }
+            Notice::Checked(outcome) => incoming.swap.checked(who.index, outcome),
+            Notice::Failed(reason) => incoming.swap.failed(who.index, reason),
+        };
+        self.step(step);
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Nothing => {}
+            Step::Start(index) => {
+                if let Some(mut incoming) = self.incoming.take() {
+                    let number = incoming.crew.number;
+                    let member = self.start(&incoming.crew.spec, number, index, Some(&incoming.tuning));
+                    incoming.crew.members.push(member);
+                    self.incoming = Some(incoming);
+                }
+            }
+            Step::Check(index) => {
+                if let Some(incoming) = &mut self.incoming {
+                    incoming.check = Some((index, Instant::now() + WAIT_FOR_FRAME));
+                }
+                self.check();
+            }
+            Step::Abort(reason) => {
+                if let Some(incoming) = self.incoming.take() {
+                    self.give_up(incoming, reason, false);
+                }
+            }
+            Step::TakeOver => {
+                if let Some(incoming) = self.incoming.take() {
+                    self.take_over(incoming.crew);
+                }
+            }
+        }
+    }
+
+    /// Gives the latest frame to the successor that waits for one.
+    fn check(&mut self) {
+        let Some(incoming) = &mut self.incoming else { return };
+        let Some((index, deadline)) = incoming.check else { return };
+        let Some(member) = incoming.crew.members.get(index) else { return };
+        let step = match self.listener.latest() {
+            Some((seq, message)) => {
+                // If it has ended, it says so itself.
+                let _ = member.way.send(Request::Check(seq, message));
+                Step::Nothing
+            }
+            None if Instant::now() < deadline => return,
+            None => incoming.swap.checked(index, Ok(())),
+        };
+        incoming.check = None;
+        self.step(step);
+    }
+
+    fn give_up(&mut self, incoming: Incoming, reason: String, overtaken: bool) {
+        self.listener.keep_latest(false);
+        let Crew { spec, members, .. } = incoming.crew;
+        self.retire(members);
+        self.listener.news(News::GivenUp { spec, reason, overtaken });
+    }
+
+    fn take_over(&mut self, mut crew: Crew) {
+        self.listener.keep_latest(false);
+        crew.since = Instant::now();
+        let mut old = mem::replace(&mut self.crew, crew);
+        let members = self.crew.members.iter_mut();
+        let members = members.filter_map(|member| Some((member.who, *member.ready.take()?))).collect();
+        let (spec, number) = (self.crew.spec.clone(), self.crew.number);
+        for member in &old.members {
+            self.router.close(member.who.id);
+        }
+        self.listener.news(News::TakenOver { spec, crew: number, members });
+        for member in &self.crew.members {
+            // If it has ended since, that is supervised like any other end.
+            let _ = member.way.send(Request::TakeOver);
+        }
+        self.retire(mem::take(&mut old.members));
+    }
+
+    fn retire(&mut self, members: Vec<Member>) {
+        for member in members {
+            self.router.close(member.who.id);
+            if member.way.send(Request::Retire).is_ok() {
+                self.retiring.push(member);
+            }
+        }
+    }
+
+    fn on_end(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let Some(who) = self.tasks.remove(&id) else { return };
+        self.router.close(who.id);
+        self.retiring.retain(|member| member.who != who);
+        // A bug of ours must not look like a worker that is busy for ever.
+        if let Err(error) = ended {
+            let text = format!("cannot be looked after any more: {error}");
+            self.on_notice(who, Notice::Failed(text.clone()));
+            if self.crew.members.iter().any(|member| member.who == who) {
+                self.listener.report(who, Report::Failed { text, tail: String::new() });
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let patience = self.crew.spec.limits.policy.startup_timeout;
+        for job in self.router.take_overdue(patience) {
+            let who = Who { id: u64::MAX, crew: job.crew, index: 0 };
+            let text = format!("no worker was ready within {patience:?}");
+            self.listener.report(who, Report::Lost(job, Cause::WorkerRestart, text));
+        }
+        let limit = self.crew.spec.settings.max_worker_memory;
+        if limit == 0 || self.incoming.is_some() {
+            return;
+        }
+        let resident = self.listener.pids().into_iter().map(process::resident_bytes).max().unwrap_or(0);
+        match self.memory.check(resident, limit, self.crew.since.elapsed(), self.epoch.elapsed()) {
+            Verdict::Fine => {}
+            Verdict::Replace => {
+                if let Some(spec) = self.listener.spec() {
+                    let why = format!("a worker holds {resident} bytes, more than the {limit} of max-worker-memory");
+                    self.begin(spec, why);
+                }
+            }
+            Verdict::TooLow => self.listener.news(News::Warning(format!(
+                "max-worker-memory is {limit} bytes, but a fresh worker already holds {resident}; it is left alone"
+            ))),
+        }
+    }
+}
+
+async fn look(checking: bool) {
+    if checking {
+        time::sleep(LOOK_FOR_FRAME).await;
+    } else {
+        future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The only writer of a worker's stdin: message after message on a task of its own, so that reading goes on meanwhile.
+
+use std::{io, sync::Arc};
+
+use orion_core::hand::DEPTH;
+use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender, sync::mpsc, task::JoinHandle};
+
+use super::{job::Message, tuning::Setting};
+
+/// What is to be written.
+pub(super) enum Outgoing {
+    /// A frame.
+    Frame(Arc<Message>),
+    /// A framed command.
+    Command(Vec<u8>),
+}
+
+/// Starts writing; what was written comes back, or the error that ended it. Dropping the sender closes the pipe, after
+/// everything before that was written.
+pub(super) fn start(stdin: Sender) -> (mpsc::Sender<Outgoing>, mpsc::Receiver<io::Result<Outgoing>>, JoinHandle<()>) {
+    // All frames in hand and one command a setting.
+    let (writer, messages) = mpsc::channel(DEPTH + Setting::ALL.len());
+    let (done, written) = mpsc::channel(DEPTH + Setting::ALL.len());
+    (writer, written, tokio::spawn(write(stdin, messages, done)))
+}
+
+async fn write(mut stdin: Sender, mut messages: mpsc::Receiver<Outgoing>, done: mpsc::Sender<io::Result<Outgoing>>) {
+    while let Some(message) = messages.recv().await {
+        let result = write_one(&mut stdin, &message).await;
+        let failed = result.is_err();
+        if done.send(result.map(|()| message)).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+async fn write_one(stdin: &mut Sender, message: &Outgoing) -> io::Result<()> {
+    match message {
+        Outgoing::Command(bytes) => stdin.write_all(bytes).await,
+        Outgoing::Frame(message) => {
+            stdin.write_all(&message.head).await?;
+            for piece in message.picture.pieces() {
+                stdin.write_all(piece).await?;
+            }
+            Ok(())
+        }
+    }
+}
