@@ -2,7 +2,7 @@
 //! A worker of protocol version 1 for tests: answers every frame at once, and misbehaves on request.
 //!
 //! `orion-stub-worker [--delay-ms N] [--load-ms N] [--leak BYTES] [--start ACTION] [--at SEQ=ACTION]... [--size SIZE=ACTION]...
-//! [--scene TREMOR]`; of the element's arguments it takes `--model-size`, `--confidence` and `--labels`, others are ignored. With
+//! [--scene TREMOR] [--type TYPE]`; of the element's arguments it takes `--model-size`, `--confidence` and `--labels`, others are ignored. With
 //! `--scene` it finds the red and the green patch in RGB frames, within the region it is told to look at, and suggests a region.
 //! `--leak`: memory that it takes and keeps with every frame. `--size`: what it does at its start if that is its model size.
 //! Commands: set_confidence, set_iou_threshold, set_labels (refuses the label unicorn).
@@ -43,6 +43,7 @@ fn send(message: &Value) {
 
 /// What the element can change.
 struct Settings {
+    kind: String,
     size: String,
     confidence: Value,
     labels: Value,
@@ -51,7 +52,7 @@ struct Settings {
 fn result(frame: &FrameMessage<'_>, seq: u64, settings: &Settings) -> Value {
     let sum: u64 = frame.frame_data.iter().map(|byte| u64::from(*byte)).sum();
     json!({
-        "type": "person_detection", "instance_id": "stub", "room_id": "stub", "timestamp": "stub", "frame_seq": seq,
+        "type": settings.kind, "instance_id": "stub", "room_id": "stub", "timestamp": "stub", "frame_seq": seq,
         "data": {
             "detections": [{"bbox": {"x": 0.5, "y": 1.0, "width": 2.0, "height": 1.0}, "confidence": 0.75, "label": "person", "label_id": 0}],
             "count": 1,
@@ -244,12 +245,14 @@ fn main() {
     let mut actions: HashMap<u64, String> = HashMap::new();
     let mut sizes: HashMap<String, String> = HashMap::new();
     let (mut delay, mut load, mut leak, mut begin, mut tremor) = (0, 0, 0, String::new(), None);
-    let mut settings = Settings { size: String::new(), confidence: Value::Null, labels: Value::Null };
+    let kind = "person_detection".to_owned();
+    let mut settings = Settings { kind, size: String::new(), confidence: Value::Null, labels: Value::Null };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--delay-ms" => delay = args.next().unwrap().parse().unwrap(),
             "--load-ms" => load = args.next().unwrap().parse().unwrap(),
+            "--type" => settings.kind = args.next().unwrap(),
             "--leak" => leak = args.next().unwrap().parse().unwrap(),
             "--model-size" => settings.size = args.next().unwrap(),
             "--confidence" => settings.confidence = args.next().unwrap().parse::<f64>().unwrap().into(),

@@ -61,6 +61,7 @@ mod frame;
 mod imp;
 mod job;
 mod pool;
+mod priority;
 mod process;
 mod report;
 mod reporter;

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     job::{Carried, Job, Message},
+    priority::Background,
     process::{self, Group, Process},
     report::{Notice, Report, Request},
     stderr::{self, Lines},
@@ -68,6 +69,8 @@ enum Ending {
 pub(super) struct Session<'a> {
     worker: &'a mut Worker,
     group: Group,
+    /// Set while it is a successor that loads.
+    background: Option<Background>,
     /// Takes what is to be written; dropped to close stdin.
     writer: Option<mpsc::Sender<Outgoing>>,
     hand: Hand<Carried>,
@@ -96,9 +99,11 @@ impl<'a> Session<'a> {
         let Process { stdin, mut stdout, mut stderr, mut exit, group } = process;
         let (writer, mut written, writing) = writer::start(stdin);
         let commands = Conversation::new(worker.tuning.clone());
+        let background = if worker.is_successor() { Background::enter(group.pid()) } else { None };
         let mut session = Self {
             worker,
             group,
+            background,
             writer: Some(writer),
             hand: Hand::default(),
             front_since: Duration::ZERO,
@@ -283,6 +288,9 @@ impl<'a> Session<'a> {
             Some(Request::Retire) => self.close(Next::Retire),
             Some(Request::TakeOver) => {
                 self.worker.take_over();
+                if let (Some(background), None) = (self.background.take(), &self.exited) {
+                    background.leave();
+                }
                 self.status();
                 self.offer();
             }

@@ -161,6 +161,11 @@ impl Worker {
         self.report(Report::Returned);
     }
 
+    /// Whether it is not at work yet.
+    pub(super) fn is_successor(&self) -> bool {
+        self.notices.is_some()
+    }
+
     /// It was a successor, and is at work now.
     pub(super) fn take_over(&mut self) {
         self.notices = None;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Lets a process load in the background, so that those at work keep their pace.
+
+use rustix::process::{Pid, Resource, getpriority_process, getrlimit, setpriority_pgrp};
+
+/// Steps on the nice scale: the others then get about three times the processor time (sched(7)).
+const STEPS: i32 = 5;
+/// Number of `CAP_SYS_NICE`, capabilities(7).
+const CAP_SYS_NICE: u32 = 23;
+
+/// A process group that runs at a lower priority for the time being.
+pub(super) struct Background {
+    group: Pid,
+    before: i32,
+}
+
+impl Background {
+    /// Lowers the priority of a process group, where it may be raised again afterwards; else it stays as it is.
+    pub(super) fn enter(pid: u32) -> Option<Self> {
+        let group = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        let before = getpriority_process(None).ok()?;
+        if !may_be_raised_to(before) {
+            return None;
+        }
+        setpriority_pgrp(Some(group), before + STEPS).ok()?;
+        Some(Self { group, before })
+    }
+
+    /// Gives it back its priority. To be called only while the process lives or was not waited for.
+    pub(super) fn leave(self) {
+        // If the process has just ended, it needs none.
+        let _ = setpriority_pgrp(Some(self.group), self.before);
+    }
+}
+
+fn may_be_raised_to(nice: i32) -> bool {
+    // RLIMIT_NICE n allows nice values down to 20 - n, getrlimit(2); None = no limit.
+    let floor = getrlimit(Resource::Nice).current.map_or(i64::MIN, |limit| 20 - i64::try_from(limit).unwrap_or(40));
+    if i64::from(nice) >= floor {
+        return true;
+    }
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
+    effective & (1 << CAP_SYS_NICE) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{os::unix::process::CommandExt, process::Command};
+
+    #[test]
+    fn a_group_goes_to_the_background_and_comes_back() {
+        let mut child = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let before = getpriority_process(Some(pid)).unwrap();
+        match Background::enter(child.id()) {
+            Some(background) => {
+                assert_eq!(getpriority_process(Some(pid)), Ok(before + STEPS));
+                background.leave();
+            }
+            None => assert!(!may_be_raised_to(before)),
+        }
+        assert_eq!(getpriority_process(Some(pid)), Ok(before));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
