@@ -17,8 +17,9 @@ use super::{
     reporter::{self, Reporter},
     router::Router,
     settings::{Effect, ModelSize, PROPERTIES, Settings},
+    state::{Item, Push, State, WorkerInfo},
     stats::stats,
-    stream::{self, Admission, Item, Push, Stream, WorkerInfo},
+    stream::{Admission, Stream},
 };
 use crate::{
     frames,
@@ -200,7 +201,7 @@ impl OrionPyInfer {
         gst::info!(CAT, imp = self, "starting {count} worker(s): {:?}", spec.argv);
         *lock(&self.in_force) = settings;
         self.stream.update(|state| {
-            *state = stream::State::default();
+            *state = State::default();
             state.workers = Crews::first(count).map(WorkerInfo::new).collect();
         });
         let router = Arc::new(Router::default());

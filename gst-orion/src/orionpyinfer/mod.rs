@@ -57,6 +57,7 @@ use gst::{glib, prelude::*};
 
 mod command;
 mod crew;
+mod farewell;
 mod frame;
 mod imp;
 mod job;
@@ -68,6 +69,7 @@ mod reporter;
 mod router;
 mod session;
 mod settings;
+mod state;
 mod stats;
 mod stderr;
 mod stream;

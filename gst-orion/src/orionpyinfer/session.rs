@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{
+    farewell::Farewell,
     job::{Carried, Job, Message},
     priority::Background,
     process::{self, Group, Process},
@@ -29,8 +30,6 @@ use super::{
     writer::{self, Outgoing},
 };
 
-/// From SIGTERM to SIGKILL, and from there until the process is left to the system.
-const SIGNAL_GRACE: Duration = Duration::from_secs(1);
 /// What was written just before the end is still read for this long.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// A process that closed one of its pipes has this long to end by itself.
@@ -55,17 +54,6 @@ pub(super) enum Next {
     Stop,
 }
 
-/// How far the end of a process has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// It may end by itself.
-    Polite,
-    /// SIGTERM was sent.
-    Terminated,
-    /// SIGKILL was sent.
-    Killed,
-}
-
 pub(super) struct Session<'a> {
     worker: &'a mut Worker,
     group: Group,
@@ -81,7 +69,7 @@ pub(super) struct Session<'a> {
     /// When another frame is to be asked for.
     offer_at: Option<Duration>,
     commands: Conversation,
-    ending: Option<(Ending, Duration)>,
+    ending: Option<Farewell>,
     exited: Option<(ExitStatus, Duration)>,
     stdout_open: bool,
     stderr_open: bool,
@@ -140,7 +128,7 @@ impl<'a> Session<'a> {
 
     /// The next moment at which something may be due, from now.
     fn wake(&self) -> Option<Duration> {
-        let end = self.exited.map(|(_, deadline)| deadline).or(self.ending.map(|(_, deadline)| deadline));
+        let end = self.exited.map(|(_, deadline)| deadline).or(self.ending.map(|ending| ending.deadline()));
         // Once it is ending, the limits of a working process mean nothing any more.
         let next = end.or(self.worker.supervisor.deadline());
         let all = [next, self.write_deadline, self.offer_at, self.commands.deadline()];
@@ -152,7 +140,7 @@ impl<'a> Session<'a> {
         let heard_out = !self.stdout_open && !self.stderr_open;
         let exited = self.exited.is_some_and(|(_, deadline)| heard_out || now >= deadline);
         // What SIGKILL does not end hangs in the system; its watch still waits for it.
-        exited || self.ending.is_some_and(|(ending, deadline)| ending == Ending::Killed && now >= deadline)
+        exited || self.ending.is_some_and(|ending| ending.is_hopeless(now))
     }
 
     /// Whether it may be given anything.
@@ -163,7 +151,7 @@ impl<'a> Session<'a> {
     fn on_exit(&mut self, status: Result<ExitStatus, RecvError>) {
         let status = status.unwrap_or_default();
         self.exited = Some((status, self.worker.now() + LAST_WORDS));
-        if matches!(self.ending.take(), Some((Ending::Polite, _))) {
+        if self.ending.take().is_some_and(|ending| ending.is_polite()) {
             // It was not made to end, so its own status tells more.
             self.verdict = None;
         }
@@ -424,9 +412,9 @@ impl<'a> Session<'a> {
         if self.exited.is_some() {
             return;
         }
-        if let Some((ending, deadline)) = self.ending {
-            if now >= deadline {
-                self.end_harder(ending, now);
+        if let Some(ending) = &mut self.ending {
+            if let Some(signal) = ending.due(now) {
+                self.group.signal(signal);
             }
         } else if let Verdict::Kill(overdue) = self.worker.supervisor.check(now) {
             let policy = self.worker.limits.policy;
@@ -487,8 +475,9 @@ impl<'a> Session<'a> {
         self.front_since = now;
         self.write_deadline = self.hand.is_front_unwritten().then(|| now + self.worker.limits.write_timeout);
         self.status();
-        if let (Next::Retire, Some((Ending::Polite, _))) = (self.next, self.ending) {
-            self.ending = Some((Ending::Polite, now + self.patience()));
+        let deadline = now + self.patience();
+        if let (Next::Retire, Some(ending)) = (self.next, &mut self.ending) {
+            ending.wait_until(deadline);
         }
         self.offer();
     }
@@ -515,13 +504,11 @@ impl<'a> Session<'a> {
         self.worker.supervisor.stopping();
         self.status();
         let patience = if next == Next::Retire { self.patience() } else { self.worker.limits.shutdown_timeout };
-        match self.ending {
-            None => self.ending = Some((Ending::Polite, self.worker.now() + patience)),
+        let deadline = self.worker.now() + patience;
+        match &mut self.ending {
+            None => self.ending = Some(Farewell::polite(deadline)),
             // The element stops: what retires has no more time than the others.
-            Some((Ending::Polite, deadline)) => {
-                self.ending = Some((Ending::Polite, deadline.min(self.worker.now() + patience)));
-            }
-            Some(_) => {}
+            Some(ending) => ending.wait_until(deadline.min(ending.deadline())),
         }
     }
 
@@ -532,29 +519,17 @@ impl<'a> Session<'a> {
             let starting = self.worker.supervisor.state() == State::Starting;
             let exit = if starting { Exit::Own } else { Exit::Signal };
             self.verdict = Some((text.to_owned(), exit));
-            self.ending = Some((Ending::Polite, self.worker.now() + grace));
+            self.ending = Some(Farewell::polite(self.worker.now() + grace));
             self.withdraw();
         }
-    }
-
-    fn end_harder(&mut self, ending: Ending, now: Duration) {
-        self.ending = Some(match ending {
-            Ending::Polite => {
-                self.group.signal(Signal::SIGTERM);
-                (Ending::Terminated, now + SIGNAL_GRACE)
-            }
-            Ending::Terminated | Ending::Killed => {
-                self.group.signal(Signal::SIGKILL);
-                (Ending::Killed, now + SIGNAL_GRACE)
-            }
-        });
     }
 
     fn kill(&mut self, text: String, exit: Exit) {
         self.verdict = Some((text, exit));
         self.writer = None;
         self.withdraw();
-        self.end_harder(Ending::Terminated, self.worker.now());
+        self.group.signal(Signal::SIGKILL);
+        self.ending = Some(Farewell::killed(self.worker.now()));
     }
 
     fn finish(mut self) -> End {

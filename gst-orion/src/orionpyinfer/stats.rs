@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element's `stats`.
 
-use super::{process, stream::State};
+use super::{process, state::State};
 use crate::stats;
 
 /// All fields that the documentation of the element names.

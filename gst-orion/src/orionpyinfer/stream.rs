@@ -7,11 +7,7 @@ use std::{
 };
 
 use orion_core::{
-    hand::DEPTH,
-    ledger::{Cause, GapFinder, Ledger, Losses},
-    reorder::Reorder,
-    report::ClockSource,
-    throttle::Throttle,
+    ledger::{Cause, Losses},
     wire::{InferenceResult, Ready},
 };
 
@@ -19,43 +15,9 @@ use super::{
     frame::{self, Answer},
     job::{Job, Message},
     report::Who,
-    worker::Status,
+    state::{Item, Newcomers, Push, Pushing, State, WorkerInfo},
 };
-use crate::{
-    frames::Picture,
-    identity,
-    meta::{self, FrameInfo},
-};
-
-/// How often a repeated fault is posted as a warning.
-const WARNING_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What waits for the source pad.
-pub(super) enum Item {
-    Event(gst::Event),
-    Answer(Box<Answer>),
-    /// Frames that will not come, in the place where they would have been.
-    Lost(Cause, u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pushing {
-    Event,
-    Frame,
-}
-
-/// What has to be booked when the frame has been pushed.
-pub(super) struct Push {
-    generation: u64,
-    stream: u64,
-    lost: Losses,
-}
-
-impl Push {
-    pub(super) fn of(answer: &Answer) -> Self {
-        Self { generation: answer.generation, stream: answer.job.stream, lost: answer.lost }
-    }
-}
+use crate::{frames::Picture, identity, meta::FrameInfo};
 
 /// What became of a buffer at the sink pad.
 pub(super) enum Admission {
@@ -65,115 +27,6 @@ pub(super) enum Admission {
     GiveBack(Box<Job>),
     /// It was dropped and counted; why, where that is worth telling, and a text where it is worth a warning. None = a flush.
     Dropped(Option<(Cause, Option<String>)>),
-}
-
-/// What is known of one of the workers.
-#[derive(Debug, Clone)]
-pub(super) struct WorkerInfo {
-    pub(super) who: Who,
-    pub(super) status: Status,
-    /// Restarts of those that were in its place before.
-    pub(super) restarts_before: u64,
-    pub(super) last_error: String,
-    /// What it said of itself when it was ready.
-    pub(super) ready: Option<Box<Ready>>,
-}
-
-impl WorkerInfo {
-    pub(super) fn new(who: Who) -> Self {
-        Self { who, status: Status::default(), restarts_before: 0, last_error: String::new(), ready: None }
-    }
-}
-
-/// The replacement of the workers, as `stats` shows it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Swaps {
-    /// Successors are being started.
-    pub(super) under_way: bool,
-    pub(super) done: u64,
-    pub(super) failed: u64,
-}
-
-/// A crew that has taken over and whose first result is still to come.
-#[derive(Debug, Clone, Copy)]
-struct Newcomers {
-    crew: u64,
-    /// The first frame that was meant for it.
-    first: Option<u64>,
-}
-
-/// Counters beside the ledger.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Totals {
-    pub(super) results: u64,
-    pub(super) detections: u64,
-    /// ns between sending a frame and its answer, summed up.
-    pub(super) worker_time: u64,
-    /// ns since 1970; 0 = none yet.
-    pub(super) last_result: u64,
-}
-
-pub(super) struct State {
-    pub(super) ledger: Ledger,
-    pub(super) totals: Totals,
-    pub(super) workers: Vec<WorkerInfo>,
-    pub(super) picture: Option<Picture>,
-    /// Whether upstream is live, once it was asked.
-    pub(super) live: Option<bool>,
-    order: Reorder<Item>,
-    /// Workers that can take a frame, with the number of frames that they have in hand.
-    idle: Vec<(u64, usize)>,
-    pub(super) swaps: Swaps,
-    newcomers: Option<Newcomers>,
-    keep_latest: bool,
-    latest: Option<(u64, Arc<Message>)>,
-    /// Frames of the present stream, for the running time of one that is lost.
-    pub(super) segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    gaps: GapFinder,
-    lost: Losses,
-    seq: u64,
-    /// The pads are active, and the source pad's task runs.
-    active: bool,
-    flushing: bool,
-    /// What the task has taken and not pushed yet.
-    pushing: Option<Pushing>,
-    /// Counts streams, so that the flow of an old one says nothing about the next.
-    streams: u64,
-    /// Counts flushes: what began in an earlier generation was booked when that ended.
-    generation: u64,
-    failed: bool,
-    flow: Result<gst::FlowSuccess, gst::FlowError>,
-    warnings: Throttle,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            ledger: Ledger::default(),
-            totals: Totals::default(),
-            workers: Vec::new(),
-            picture: None,
-            live: None,
-            order: Reorder::default(),
-            idle: Vec::new(),
-            swaps: Swaps::default(),
-            newcomers: None,
-            keep_latest: false,
-            latest: None,
-            segment: None,
-            gaps: GapFinder::default(),
-            lost: Losses::default(),
-            seq: 0,
-            active: false,
-            flushing: true,
-            pushing: None,
-            streams: 0,
-            generation: 0,
-            failed: false,
-            flow: Ok(gst::FlowSuccess::Ok),
-            warnings: Throttle::new(WARNING_INTERVAL),
-        }
-    }
 }
 
 /// Shared by the streaming threads of both pads and the workers' thread. Its lock is held for moments only, never
@@ -537,77 +390,5 @@ impl Stream {
             }
             sticky
         })
-    }
-}
-
-impl State {
-    fn check(&self) -> Result<(), gst::FlowError> {
-        if self.flushing {
-            return Err(gst::FlowError::Flushing);
-        }
-        if self.failed {
-            return Err(gst::FlowError::Error);
-        }
-        self.flow.map(|_| ())
-    }
-
-    /// Frames that the workers can have in hand.
-    fn capacity(&self) -> u64 {
-        (self.workers.len() * DEPTH) as u64
-    }
-
-    fn claim(&mut self, job: &Job) -> Option<u64> {
-        let (place, _) = self.idle.iter().enumerate().min_by_key(|(_, (_, load))| *load)?;
-        let (id, _) = self.idle.remove(place);
-        if let Some(newcomers) = &mut self.newcomers {
-            let seq = job.info.seq;
-            newcomers.first = Some(newcomers.first.map_or(seq, |first| first.min(seq)));
-        }
-        Some(id)
-    }
-
-    /// What is known of a worker, unless it was replaced.
-    pub(super) fn worker(&mut self, who: Who) -> Option<&mut WorkerInfo> {
-        self.workers.iter_mut().find(|worker| worker.who == who)
-    }
-
-    /// Drops the frame that came last.
-    fn drop_frame(&mut self, cause: Cause) {
-        self.ledger.drop_frame(cause);
-        self.note_lost(cause, 1);
-    }
-
-    /// Remembers in the order of frames what was lost, neighbours in one.
-    fn note_lost(&mut self, cause: Cause, frames: u64) {
-        match self.order.last_mut() {
-            Some(Item::Lost(last, sum)) if *last == cause => *sum += frames,
-            _ => self.order.push(Item::Lost(cause, frames)),
-        }
-    }
-
-    /// Counts a buffer and finds out which frame it is.
-    fn identify(&mut self, buffer: &gst::Buffer, arrived: u64) -> FrameInfo {
-        self.ledger.receive();
-        if let Some(info) = meta::frame(buffer) {
-            let gap = self.gaps.gap_before(&info.instance_id, info.seq);
-            if gap > 0 {
-                self.ledger.lost_upstream(gap);
-                self.note_lost(Cause::QueueFull, gap);
-            }
-            return info;
-        }
-        let camera = meta::camera_time(buffer);
-        let seq = self.seq;
-        self.seq += 1;
-        FrameInfo {
-            seq,
-            epoch: 0,
-            captured: camera.unwrap_or_else(identity::wall_clock),
-            clock_source: if camera.is_some() { ClockSource::Camera } else { ClockSource::Arrival },
-            arrived,
-            instance_id: identity::DEFAULT_INSTANCE.into(),
-            room_id: String::new(),
-            planned: None,
-        }
     }
 }
