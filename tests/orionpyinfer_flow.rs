@@ -36,6 +36,8 @@ fn eos_comes_after_the_last_result() {
 #[test]
 fn a_flush_frees_whoever_waits_and_the_book_still_adds_up() {
     let mut rig = Rig::new("--at 0=hang", &[("frame-timeout", "1000000000")]);
+    // Both are in the worker's hand.
+    rig.push().unwrap();
     rig.push().unwrap();
     let pad = rig.element().static_pad("sink").unwrap();
     let (told, waiting) = std::sync::mpsc::channel();
@@ -43,19 +45,19 @@ fn a_flush_frees_whoever_waits_and_the_book_still_adds_up() {
         waiting.recv().unwrap();
         // The frame is counted before it waits for the worker.
         let element = pad.parent_element().unwrap();
-        until("the second frame waits", || element.property::<gst::Structure>("stats").get("received") == Ok(2u64));
+        until("the third frame waits", || element.property::<gst::Structure>("stats").get("received") == Ok(3u64));
         pad.send_event(gst::event::FlushStart::new())
     });
     told.send(()).unwrap();
     assert_eq!(rig.push(), Err(gst::FlowError::Flushing));
     assert!(flush.join().unwrap());
-    rig.assert_settled(2, 0);
-    assert_eq!(rig.dropped("flush"), 2);
+    rig.assert_settled(3, 0);
+    assert_eq!(rig.dropped("flush"), 3);
     assert!(rig.harness.push_event(gst::event::FlushStop::new(true)));
     assert!(rig.harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
     rig.push().unwrap();
-    assert_eq!(rig.pull_seq(), 2, "the element works on after its worker was replaced");
-    rig.assert_settled(3, 1);
+    assert_eq!(rig.pull_seq(), 3, "the element works on after its worker was replaced");
+    rig.assert_settled(4, 1);
 }
 
 #[test]

@@ -243,6 +243,10 @@ fn heard(note: Note) -> Result<bool, DaemonError> {
         Note::Worker(worker) => {
             tracing::info!("worker {} (pid {}) {}: {}", worker.index, worker.pid, worker.event, worker.reason);
         }
+        Note::Swap(swap) => match swap.applied_at_seq {
+            Some(seq) => tracing::info!("workers swapped at frame {seq}, model {}", swap.model_file),
+            None => tracing::info!("workers: swap {}: {}", swap.event, swap.reason),
+        },
     }
     Ok(false)
 }

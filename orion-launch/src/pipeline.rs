@@ -7,7 +7,7 @@ use std::{
 };
 
 use gst::prelude::*;
-use gstorion::message::WorkerEvent;
+use gstorion::message::{SwapEvent, WorkerEvent};
 use orion_core::{
     ledger::{Cause, Ledger},
     rate::RateGate,
@@ -51,6 +51,8 @@ pub(crate) enum Note {
     Info { element: String, text: String },
     /// About a worker process.
     Worker(WorkerEvent),
+    /// About the replacement of the workers by others.
+    Swap(SwapEvent),
 }
 
 /// The frames of the source: when they came, and which the gate let pass.
@@ -248,7 +250,10 @@ fn note(message: &gst::Message) -> Option<Note> {
         },
         gst::MessageView::Warning(warning) => Note::Warning { element: element(), text: warning.error().to_string() },
         gst::MessageView::Info(info) => Note::Info { element: element(), text: info.error().to_string() },
-        gst::MessageView::Element(_) => Note::Worker(WorkerEvent::parse(message)?),
+        gst::MessageView::Element(_) => match SwapEvent::parse(message) {
+            Some(swap) => Note::Swap(swap),
+            None => Note::Worker(WorkerEvent::parse(message)?),
+        },
         _ => return None,
     })
 }

@@ -68,6 +68,10 @@ pub(crate) struct Process {
     pub(crate) state: String,
     pub(crate) pid: u32,
     pub(crate) restarts: u64,
+    pub(crate) memory_bytes: u64,
+    /// Empty for a worker without models.
+    pub(crate) model_size: String,
+    pub(crate) model_file: String,
     pub(crate) last_error: String,
 }
 
@@ -208,6 +212,9 @@ fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
                 state: text(&p, "state"),
                 pid: p.get("pid").unwrap_or(0),
                 restarts: number(&p, "restarts"),
+                memory_bytes: number(&p, "memory"),
+                model_size: text(&p, "model-size"),
+                model_file: text(&p, "model-file"),
                 last_error: text(&p, "last-error"),
             })
             .collect(),
