@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""`python -m orion_worker` is the same as `person_detector.py`."""
+"""`python -m orion_worker`: the same as `person_detector.py`; `check` checks any worker."""
 
 import sys
 

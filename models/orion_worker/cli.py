@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Start of the shipped workers from the command line."""
+"""What the command line starts: a shipped worker, or the check of any worker."""
 
 import sys
 from pathlib import Path
@@ -7,15 +7,17 @@ from pathlib import Path
 from orion_worker.detector import Detector
 from orion_worker.errors import SetupError, WorkerError
 from orion_worker.log import configure, log
-from orion_worker.options import Options, parse
+from orion_worker.options import DEFAULT_MODEL_DIR, Options, parse
 from orion_worker.stdio import Channel
 from orion_worker.worker import run
 
-DEFAULT_MODEL_DIR = Path(__file__).resolve().parent.parent / "weights"
-
 
 def main(default_model_dir: Path = DEFAULT_MODEL_DIR) -> int:
-    """Run the worker that the command line describes; returns the exit status."""
+    """Run the worker that the command line describes, or the tool `check`; returns the exit status."""
+    if sys.argv[1:2] == ["check"]:
+        from orion_worker.conformance.cli import main as check
+
+        return check(sys.argv[2:])
     configure()
     try:
         options = parse(sys.argv[1:], default_model_dir)
@@ -37,5 +39,6 @@ def _detector(options: Options) -> Detector:
             return MotionDetector(options)
         from orion_worker.person import PersonDetector
     except ImportError as error:
-        raise SetupError(f"{error}; run `make setup`, or `sh models/setup_env.sh`") from error
+        remedy = "run `make setup`, or `sh models/setup_env.sh`, or `pip install 'orion-worker[person]'`"
+        raise SetupError(f"{error}; {remedy}") from error
     return PersonDetector(options)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from orion_worker import wire
-from orion_worker.detector import Detector, Tunable
+from orion_worker.adapter import Adapter
 from orion_worker.errors import CommandError
+from orion_worker.log import log
 from orion_worker.version import VERSION
 
 SETTINGS = {"set_confidence": "confidence", "set_iou_threshold": "iou_threshold", "set_labels": "labels"}
@@ -15,19 +16,28 @@ SETTINGS = {"set_confidence": "confidence", "set_iou_threshold": "iou_threshold"
 COMMANDS = ("ping", "describe", *SETTINGS)
 
 
-def acknowledge(command: wire.Command, detector: Detector, frames: Mapping[str, int]) -> wire.Ack:
+def acknowledge(command: wire.Command, detector: Adapter, frames: Mapping[str, int]) -> wire.Ack:
     """Carry out a command; `frames` are the worker's counters.
 
-    An unknown command or a wrong parameter gives status `error` with a text that names it.
+    An unknown command or a wrong parameter gives status `error` with a text that names it, and so
+    does a detector that fails.
     """
     try:
         data = _carry_out(command, detector, frames)
     except CommandError as error:
-        return wire.Ack(command.id, command.command, "error", error=str(error))
+        return refusal(command, str(error))
+    except Exception as error:  # a detector's fault must cost this command only
+        log.debug("command %s", command.command, exc_info=error)
+        return refusal(command, f"{type(error).__name__}: {error}")
     return wire.Ack(command.id, command.command, "success", data=data)
 
 
-def _carry_out(command: wire.Command, detector: Detector, frames: Mapping[str, int]) -> dict[str, Any]:
+def refusal(command: wire.Command, reason: str) -> wire.Ack:
+    """The acknowledgement of a command that was not carried out."""
+    return wire.Ack(command.id, command.command, "error", error=reason)
+
+
+def _carry_out(command: wire.Command, detector: Adapter, frames: Mapping[str, int]) -> dict[str, Any]:
     name, params = command.command, command.params
     if name not in COMMANDS:
         raise CommandError(f"unknown command {name[:64]!r}; known: {', '.join(COMMANDS)}")
@@ -41,9 +51,9 @@ def _carry_out(command: wire.Command, detector: Detector, frames: Mapping[str, i
         return {"worker": detector.name, "version": VERSION, **detector.describe(), "frames": dict(frames)}
     if wanted not in params:
         raise CommandError(f"params.{wanted}: missing")
-    if not isinstance(detector, Tunable):
+    if detector.tunable is None:
         raise CommandError(f"{detector.name} does not support {name}")
     try:
-        return {wanted: detector.tune(wanted, params[wanted])}
+        return {wanted: detector.tunable.tune(wanted, params[wanted])}
     except CommandError as error:
         raise CommandError(f"params.{wanted}: {error}") from error

@@ -40,7 +40,7 @@ class Detection:
     height: float
     confidence: float
     label: str
-    label_id: int
+    label_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,41 +78,55 @@ class Models:
 
 
 class Detector(Protocol):
-    """What `orion_worker.run` needs of a detector."""
+    """What `orion_worker.run` needs of a detector.
 
-    @property
-    def name(self) -> str:
-        """Name of the worker in its `ready` message, e.g. `person_detector`; a plain attribute will do."""
-        ...
+    Optional are:
 
-    @property
-    def result_type(self) -> str:
-        """Type of its results, e.g. `person_detection`; also the last level of the MQTT topic."""
-        ...
+    * `name: str`, the worker's in its `ready` message; default: the class's name in snake case,
+      `MyDetector` gives `my_detector`;
+    * `result_type: str`, the type of its results and the last level of their MQTT topic; default: the
+      name without `_detector` or `_worker` and with `_detection`, `my_detection`;
+    * `load(self) -> Models | None`, called once before `ready` is sent: get ready for the first frame,
+      warm-up included; raising says that the worker cannot start;
+    * `describe(self) -> Mapping[str, Any]`, settings and counters for the command `describe`, of
+      values that JSON knows;
+    * the methods of `Staged`, which then take the place of `infer`, and of `Tunable`.
 
-    def load(self) -> Models:
-        """Get ready for the first frame, warm-up included; called once, before `ready` is sent.
+    All are called on the main thread, except for `Staged.prepare`.
+    """
 
-        Raises:
-            WorkerError: the worker cannot start; the text names what is wrong and the remedy.
-        """
-        ...
-
-    def infer(self, image: Image, attention: Attention) -> Inference:
+    def infer(self, image: Image, attention: Attention) -> Inference | Sequence[Detection]:
         """Find objects in one frame.
 
         Any exception is answered with `inference_failed` for this frame, and the next one comes.
         """
         ...
 
-    def describe(self) -> Mapping[str, Any]:
-        """Settings and counters for the command `describe`; values that JSON knows."""
+
+@runtime_checkable
+class Staged(Protocol):
+    """A detector whose preparation of the next frame may run while the current one is inferred."""
+
+    def prepare(self, image: Image, attention: Attention) -> Any:
+        """What can be done without the result of an earlier frame: crop, scale, lay out.
+
+        Called on another thread than everything else, while `finish` works on the frame before. It
+        must not use what `finish` or `tune` changes: a command sent before this frame may not have
+        been carried out yet.
+        """
+        ...
+
+    def finish(self, prepared: Any) -> Inference | Sequence[Detection]:
+        """Find objects in what `prepare` returned; called in the order of the frames.
+
+        `Stages.preprocess_ms` of the result is the time that `prepare` took.
+        """
         ...
 
 
 @runtime_checkable
 class Tunable(Protocol):
-    """A detector whose settings can be changed between two frames."""
+    """A detector whose settings can be changed between two frames; in force from the next one on."""
 
     def tune(self, setting: str, value: Any) -> Any:
         """Change `confidence`, `iou_threshold` or `labels` and return the value now in force.

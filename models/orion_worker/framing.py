@@ -65,10 +65,28 @@ def read_message(source: Source) -> Message | None:
     return Message(_exactly(source, length, "body"))
 
 
+def read_line(source: Source) -> Message | None:
+    """Read what a person types at a terminal: the next line that is not blank, or None at the end.
+
+    Raises:
+        StreamError: the line is longer than `MAX_LINE` bytes.
+    """
+    while line := source.readline(MAX_LINE):
+        if len(line) == MAX_LINE and not line.endswith(b"\n"):
+            raise _line_too_long()
+        if line.strip():
+            return Message(line, typed=True)
+    return None
+
+
+def _line_too_long() -> StreamError:
+    return StreamError("message_too_long", f"JSON line longer than {MAX_LINE} bytes")
+
+
 def _typed(source: Source) -> Message:
     rest = source.readline(MAX_LINE)
     if len(rest) == MAX_LINE and not rest.endswith(b"\n"):
-        raise StreamError("message_too_long", f"JSON line longer than {MAX_LINE} bytes")
+        raise _line_too_long()
     return Message(b"{" + rest, typed=True)
 
 

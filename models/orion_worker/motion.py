@@ -4,6 +4,7 @@
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import cv2
@@ -36,6 +37,17 @@ _HISTORY, _VARIANCE_THRESHOLD, _LEAST_VARIANCE = 200, 25.0, 9.0
 _DARK = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A frame scaled down: the picture, the median of each channel, size of the frame, region reported."""
+
+    picture: Image
+    level: NDArray[np.float64]
+    frame_size: tuple[int, int]
+    region: PixelRect
+    prepare_ms: float
+
+
 class MotionDetector:
     """Reports where the picture differs from the background that it has learnt (MOG2 of OpenCV).
 
@@ -63,26 +75,37 @@ class MotionDetector:
 
     def infer(self, image: Image, attention: Attention) -> Inference:
         """Compare the frame with the background and add it to what is known of the background."""
+        return self.finish(self.prepare(image, attention))
+
+    def prepare(self, image: Image, attention: Attention) -> Small:
+        """Scale the frame down and measure its exposure."""
         start = time.perf_counter()
         height, width = image.shape[:2]
-        small = self._shrink(image)
-        ready = time.perf_counter()
-        mask = self._moving(small, (width, height))
+        small = _shrink(image)
+        level = _level(small)
+        whole = PixelRect(0, 0, width, height)
+        region = pixel_region(attention.region, width, height) if attention.region else whole
+        return Small(small, level, (width, height), region, 1e3 * (time.perf_counter() - start))
+
+    def finish(self, prepared: Small) -> Inference:
+        """Compare a frame with the background and add it to what is known of the background."""
+        start = time.perf_counter()
+        mask = self._moving(prepared)
         done = time.perf_counter()
-        region = pixel_region(attention.region, width, height) if attention.region else None
-        boxes = self._boxes(mask, (width, height), region or PixelRect(0, 0, width, height))
+        boxes = self._boxes(mask, prepared.frame_size, prepared.region)
         self._frames += 1
         end = time.perf_counter()
+        height, width = prepared.picture.shape[:2]
         return Inference(
             boxes,
             metadata={
                 "model_selected": None,
                 "model_size": None,
                 "model_file": None,
-                "input_size": [small.shape[1], small.shape[0]],
+                "input_size": [width, height],
                 "detector": "motion",
             },
-            stages=Stages(1e3 * (ready - start), 1e3 * (done - ready), 1e3 * (end - done)),
+            stages=Stages(prepared.prepare_ms, 1e3 * (done - start), 1e3 * (end - done)),
         )
 
     def tune(self, setting: str, value: Any) -> Any:
@@ -111,20 +134,13 @@ class MotionDetector:
             "threads": thread_count(self._threads),
         }
 
-    def _shrink(self, image: Image) -> Image:
-        height, width = image.shape[:2]
-        ratio = min(1.0, MAX_SIDE / max(width, height))
-        size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
-        return np.asarray(cv2.GaussianBlur(small, (5, 5), 0), np.uint8)
-
-    def _moving(self, small: Image, frame_size: tuple[int, int]) -> Image:
-        if self._background is None or self._frame_size != frame_size:
+    def _moving(self, small: Small) -> Image:
+        if self._background is None or self._frame_size != small.frame_size:
             self._background = cv2.createBackgroundSubtractorMOG2(_HISTORY, _VARIANCE_THRESHOLD, True)
             self._background.setVarMin(_LEAST_VARIANCE)
             self._background.setShadowValue(0)
-            self._frame_size, self._learnt = frame_size, 0
-            self._level = _level(small)
+            self._frame_size, self._learnt = small.frame_size, 0
+            self._level = small.level
         mask = self._background.apply(self._same_exposure(small))
         if self._learnt < LEARNING_FRAMES:
             self._learnt += 1
@@ -132,14 +148,13 @@ class MotionDetector:
         # Opening removes single pixels.
         return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
 
-    def _same_exposure(self, small: Image) -> Image:
+    def _same_exposure(self, small: Small) -> Image:
         # A camera that adjusts exposure or white balance changes every pixel by the same factor.
         # The median of each channel shows it, and takes little notice of an object.
-        level = _level(small)
-        if (np.minimum(level, self._level) < _DARK).any():
-            return small
-        gain = (self._level / level).astype(np.float32)
-        return np.minimum(small * gain, 255.0).astype(np.uint8)
+        if (np.minimum(small.level, self._level) < _DARK).any():
+            return small.picture
+        gain = (self._level / small.level).astype(np.float32)
+        return np.minimum(small.picture * gain, 255.0).astype(np.uint8)
 
     def _boxes(self, mask: Image, frame_size: tuple[int, int], region: PixelRect) -> list[Detection]:
         scale = np.array([frame_size[0] / mask.shape[1], frame_size[1] / mask.shape[0]] * 2)
@@ -161,6 +176,14 @@ class MotionDetector:
             if right > left and bottom > top:
                 found.append(Detection(left, top, right - left, bottom - top, confidence, LABEL, 0))
         return found
+
+
+def _shrink(image: Image) -> Image:
+    height, width = image.shape[:2]
+    ratio = min(1.0, MAX_SIDE / max(width, height))
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
+    return np.asarray(cv2.GaussianBlur(small, (5, 5), 0), np.uint8)
 
 
 def _level(image: Image) -> NDArray[np.float64]:

@@ -29,7 +29,8 @@ def native_log() -> Iterator[Caught]:
 
     libjpeg reports damaged pictures by printing to standard error only. Caught, the text can be
     judged, and a camera that sends a damaged picture 30 times a second does not flood the log.
-    Not for use from several threads at once.
+    Not for use from several threads at once. Logging and `print` have descriptors of their own and
+    are not caught; what C code or a child process of another thread writes to descriptor 2 is.
     """
     store, caught = _store(), Caught()
     os.ftruncate(store, 0)

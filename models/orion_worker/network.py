@@ -45,6 +45,15 @@ def head_for(kind: str, shape: tuple[int, ...], input_size: tuple[int, int]) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkInput:
+    """A picture as a network's input: how it lies in it, the tensor, and the time to make them."""
+
+    box: Letterbox
+    blob: NDArray[np.float32]
+    prepare_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """A loaded and warmed up model."""
 
@@ -69,15 +78,21 @@ class Network:
         except ValueError as error:
             raise ModelError(f"model {file}: {error}") from error
 
-    def detect(self, image: Image, wanted: NDArray[np.int64], threshold: float) -> tuple[Candidates, Stages]:
-        """Candidates in px of `image`, before clipping and suppression, and the time of each stage."""
+    def prepare(self, image: Image) -> NetworkInput:
+        """Scale and lay out a picture; uses nothing that changes, so any thread may call it."""
         start = time.perf_counter()
         box = Letterbox.fit((image.shape[1], image.shape[0]), self.session.input_size, self.head.anchor)
         blob = self.head.blob(box.apply(image))
-        ready = time.perf_counter()
-        output = self.session.run(blob)
+        return NetworkInput(box, blob, 1e3 * (time.perf_counter() - start))
+
+    def detect(
+        self, given: NetworkInput, wanted: NDArray[np.int64], threshold: float
+    ) -> tuple[Candidates, Stages]:
+        """Candidates in px of the picture, before clipping and suppression, and the time of each stage."""
+        start = time.perf_counter()
+        output = self.session.run(given.blob)
         done = time.perf_counter()
         found = self.head.decode(output, wanted, threshold)
-        found = Candidates(box.to_source(found.boxes), found.scores, found.classes)
+        found = Candidates(given.box.to_source(found.boxes), found.scores, found.classes)
         end = time.perf_counter()
-        return found, Stages(1e3 * (ready - start), 1e3 * (done - ready), 1e3 * (end - done))
+        return found, Stages(given.prepare_ms, 1e3 * (done - start), 1e3 * (end - done))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Command line of the shipped workers."""
+"""Command line of the shipped workers, which is also what the host adds to that of any other."""
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, NoReturn
 
 from orion_worker import settings
 from orion_worker.errors import UsageError
-from orion_worker.log import LEVELS
+from orion_worker.log import LEVELS, configure, log
 from orion_worker.version import VERSION
+
+DEFAULT_MODEL_DIR = Path(__file__).resolve().parent.parent / "weights"
 
 DETECTORS = ("auto", "yolo", "yolox", "motion")
 SIZES = ("n", "s", "m", "l", "x")
@@ -35,6 +38,17 @@ class Options:
     log_level: str
 
 
+_DESCRIPTION = """\
+Detect persons, or motion, in frames that arrive on standard input; results go to standard output.
+At a terminal, type commands like {"command": "ping"}, one a line; Ctrl-D ends."""
+
+_EPILOG = """\
+Check a worker of your own: python -m orion_worker check --help
+
+Exit status: 0 end of input, 2 wrong flag, 3 unusable model, 4 execution provider not available,
+5 broken input stream, 70 internal error, 78 a Python package is missing."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see --help)")
@@ -46,19 +60,49 @@ def parse(arguments: Sequence[str], default_model_dir: Path) -> Options:
     Raises:
         UsageError: a flag is unknown or its value wrong; the text names both.
     """
-    values = _parser(default_model_dir).parse_args(arguments)
+    parser = _parser(default_model_dir)
+    _add_help(parser)
+    values = parser.parse_args(arguments)
     if values.model_320 is not None and values.model is None:
         raise UsageError("argument --model-320: needs --model as well (see --help)")
     return Options(**vars(values))
 
 
+def options(arguments: Sequence[str] | None = None) -> Options:
+    """What the host adds to the command line of a worker: confidence, labels, model directory, ...
+
+    A worker of one's own may read it before `run`, or not. Flags that are not the host's are ignored,
+    flags that are missing have the defaults of `--help`.
+
+    Args:
+        arguments: those of the process if None.
+
+    Raises:
+        SystemExit: a value is wrong; the log names it, and the status is 2.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        values, _ = _parser(DEFAULT_MODEL_DIR).parse_known_args(given)
+    except UsageError as error:
+        configure()
+        log.error("%s", error)
+        raise SystemExit(error.exit_status) from error
+    return Options(**vars(values))
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "python -m orion_worker" if name == "__main__.py" else name
+
+
 def _parser(default_model_dir: Path) -> _Parser:
     parser = _Parser(
-        prog="person_detector.py",
+        prog=_program(),
         allow_abbrev=False,
-        description="Detect persons in frames that arrive on standard input; results go to standard output.",
-        epilog="Exit status: 0 end of input, 2 wrong flag, 3 unusable model, 4 execution provider not "
-        "available, 5 broken input stream, 70 internal error.",
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
     add = parser.add_argument
     add(
@@ -82,8 +126,12 @@ def _parser(default_model_dir: Path) -> _Parser:
     add("--threads", type=_typed(_threads), metavar="N", default=0, help=cores)
     add("--execution-provider", metavar="NAME", default="cpu", help="cpu, cuda, openvino, ... (default: cpu)")
     add("--log-level", choices=LEVELS, default="info", help="default: info")
-    add("--version", action="version", version=f"%(prog)s {VERSION}")
     return parser
+
+
+def _add_help(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-h", "--help", action="help", help="show this text and end")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
 
 def _typed(check: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -106,7 +154,8 @@ def _fraction(text: str) -> float:
 
 
 def _labels(text: str) -> tuple[str, ...]:
-    return tuple(settings.labels(text))
+    # Hosts write UTF-8; what Python makes of that depends on the locale.
+    return tuple(settings.labels(os.fsencode(text).decode(errors="replace")))
 
 
 def _path(text: str) -> Path:

@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import cv2
@@ -16,11 +17,21 @@ from orion_worker.errors import CommandError, ModelError
 from orion_worker.geometry import PixelRect, clip, pixel_region
 from orion_worker.labels import class_names, label_ids
 from orion_worker.log import log
-from orion_worker.network import Network
+from orion_worker.network import Network, NetworkInput
 from orion_worker.nms import suppress
 from orion_worker.options import Options
 from orion_worker.session import provider_name
 from orion_worker.settings import thread_count
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one network is shown of a frame: target size, region in px, whether that is only a part."""
+
+    side: int
+    region: PixelRect
+    is_crop: bool
+    input: NetworkInput
 
 
 class PersonDetector:
@@ -69,13 +80,22 @@ class PersonDetector:
 
     def infer(self, image: Image, attention: Attention) -> Inference:
         """Crop to the region, run the network for the target size, map boxes back, clip, suppress."""
+        return self.finish(self.prepare(image, attention))
+
+    def prepare(self, image: Image, attention: Attention) -> View:
+        """The region of the frame as the input of the network for the target size."""
         side = attention.target_size if attention.target_size in self._networks else 640
-        network = self._networks[side]
         height, width = image.shape[:2]
         whole = PixelRect(0, 0, width, height)
         region = pixel_region(attention.region, width, height) if attention.region else whole
         crop = image[region.y : region.y + region.height, region.x : region.x + region.width]
-        found, stages = network.detect(crop, self._wanted, self._confidence)
+        return View(side, region, region != whole, self._networks[side].prepare(crop))
+
+    def finish(self, prepared: View) -> Inference:
+        """Run the network on a view, map boxes back, clip, suppress."""
+        side, region = prepared.side, prepared.region
+        network = self._networks[side]
+        found, stages = network.detect(prepared.input, self._wanted, self._confidence)
         start = time.perf_counter()
         offset = np.array([region.x, region.y] * 2, dtype=np.float64)
         boxes = clip(found.boxes + offset, region)
@@ -87,7 +107,7 @@ class PersonDetector:
         self._frames[side] += 1
         return Inference(
             detections,
-            crop_applied=region != whole,
+            crop_applied=prepared.is_crop,
             metadata={
                 "model_selected": str(side),
                 "model_size": self._models.size,

@@ -36,8 +36,10 @@ def detection_message(found: Detection, width: int, height: int) -> wire.Detecti
     """A detection clipped to a frame of `width` by `height` px and rounded; None when nothing is left.
 
     Raises:
-        ValueError: a number is not finite.
+        ValueError: a number is not finite, or the label is no text.
     """
+    if not isinstance(found.label, str):
+        raise ValueError(f"label {found.label!r} is no text")
     edges = np.array([found.x, found.y, found.x + found.width, found.y + found.height])
     if not (np.isfinite(edges).all() and np.isfinite(found.confidence)):
         raise ValueError(f"detection {found} is not of finite numbers")
@@ -51,21 +53,21 @@ def detection_message(found: Detection, width: int, height: int) -> wire.Detecti
 
 def result_message(
     result_type: str,
-    frame: wire.Frame,
+    meta: wire.FrameMeta,
     size: tuple[int, int],
     inference: Inference,
-    decode_ms: float,
+    before_ms: float,
     total_ms: float,
 ) -> wire.Result:
     """The result for a frame.
 
     Args:
         result_type: the detector's.
-        frame: the frame answered.
+        meta: that of the frame answered.
         size: width and height of the decoded picture in px.
         inference: what the detector returned.
-        decode_ms: time of decoding, counted as preprocessing.
-        total_ms: time from the message to here.
+        before_ms: time of preprocessing that the detector's stages do not cover, decoding above all.
+        total_ms: time spent on this frame, on whichever thread, without its waiting in between.
 
     Raises:
         ValueError: a detection is not of finite numbers.
@@ -74,7 +76,6 @@ def result_message(
     kept = sorted((m for m in messages if m is not None), key=lambda m: -m.confidence)
     boxes = _corners(kept)
     suggested = suggested_region(boxes, *size)
-    meta = frame.meta
     asked = meta.roi_processing
     if asked is not None:
         asked = msgspec.structs.replace(asked, crop_applied=inference.crop_applied)
@@ -91,7 +92,7 @@ def result_message(
         timestamp=meta.timestamp,
         frame_seq=meta.seq,
         data=wire.ResultData(kept, len(kept), metadata),
-        timing=_timing(inference.stages, decode_ms, total_ms),
+        timing=_timing(inference.stages, before_ms, total_ms),
         suggested_roi=wire.Rect(*dataclasses.astuple(suggested)) if suggested else None,
     )
 
@@ -111,7 +112,7 @@ def _corners(detections: list[wire.Detection]) -> Boxes:
     return np.concatenate([rects[:, :2], rects[:, :2] + rects[:, 2:]], axis=1)
 
 
-def _timing(stages: Stages | None, decode_ms: float, total_ms: float) -> wire.Timing:
-    stages = stages or Stages(0.0, max(0.0, total_ms - decode_ms), 0.0)
-    spent = (decode_ms + stages.preprocess_ms, stages.inference_ms, stages.postprocess_ms, total_ms)
+def _timing(stages: Stages | None, before_ms: float, total_ms: float) -> wire.Timing:
+    stages = stages or Stages(0.0, max(0.0, total_ms - before_ms), 0.0)
+    spent = (before_ms + stages.preprocess_ms, stages.inference_ms, stages.postprocess_ms, total_ms)
     return wire.Timing(*(round(value, _TIME_DECIMALS) for value in spent))

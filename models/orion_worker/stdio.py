@@ -1,22 +1,32 @@
 # SPDX-License-Identifier: MPL-2.0
 """The two ends of the host's pipes, kept out of reach of everything else in the process."""
 
+import fcntl
 import io
 import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orion_worker.errors import StreamError
-from orion_worker.framing import Message, frame, read_message
+from orion_worker.framing import Message, read_line, read_message
+from orion_worker.log import private_stream
 
 _BUFFER = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Messages from the host and to it."""
+    """Messages from the host and to it.
+
+    Either end may be a terminal instead: then a person types the input (`is_typed`), one command a
+    line, or reads the output (`is_read_by_person`).
+    """
 
     source: io.BufferedReader
     sink: int
+    is_typed: bool = False
+    is_read_by_person: bool = False
 
     @classmethod
     def claim(cls) -> "Channel":
@@ -30,9 +40,9 @@ class Channel:
             StreamError: one of the two is closed.
         """
         try:
-            sink = os.dup(1)
+            sink = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
             os.dup2(2, 1)
-            source = os.dup(0)
+            source = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
             nothing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(nothing, 0)
             os.close(nothing)
@@ -41,19 +51,28 @@ class Channel:
             os.set_blocking(sink, True)
         except OSError as error:
             raise StreamError("closed", f"standard input, output and error must be open: {error}") from error
-        return cls(io.BufferedReader(io.FileIO(source), _BUFFER), sink)
+        _redirect_prints()
+        reader = io.BufferedReader(io.FileIO(source), _BUFFER)
+        return cls(reader, sink, os.isatty(source), os.isatty(sink))
 
     def receive(self) -> Message | None:
         """The next message; waits for it. Returns and errors as `framing.read_message`."""
-        return read_message(self.source)
+        return read_line(self.source) if self.is_typed else read_message(self.source)
 
-    def send(self, body: bytes) -> None:
-        """Write one message.
+    def write(self, data: bytes) -> None:
+        """Write all of it.
 
         Raises:
             BrokenPipeError: the host has gone.
-            ValueError: the message is too long.
         """
-        rest = memoryview(frame(body))
+        rest = memoryview(data)
         while rest:
             rest = rest[os.write(self.sink, rest) :]
+
+
+def _redirect_prints() -> None:
+    # What was printed so far is still in the buffer, and goes where descriptor 1 points now. From here
+    # on lines come when they are printed, in UTF-8 whatever the locale, and while a picture is decoded.
+    with suppress(AttributeError, OSError):  # it may be None, or nobody reads standard error
+        sys.stdout.flush()
+    sys.stdout, sys.stderr = private_stream(1), private_stream(2)

@@ -4,6 +4,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct, field
 
 from orion_worker.errors import MessageError
@@ -99,7 +100,10 @@ class ResultData(Struct, frozen=True):
 
 
 class Timing(Struct, frozen=True):
-    """Milliseconds spent; the total also covers what lies between the stages."""
+    """Milliseconds spent on a frame; the total also covers what lies between the stages.
+
+    Time in which a frame waits for its turn, while the one before is inferred, is none of these.
+    """
 
     preprocess_ms: float
     inference_ms: float
@@ -158,12 +162,32 @@ _seq_only = msgspec.msgpack.Decoder(_SeqOnly)
 _frame = msgspec.msgpack.Decoder(Frame)
 _command = msgspec.msgpack.Decoder(Command)
 _typed_command = msgspec.json.Decoder(Command)
-_encoder = msgspec.msgpack.Encoder()
+
+
+def _plain(value: Any) -> Any:
+    # What a detector of one's own computes and puts into `metadata` or `describe`.
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no form in a message")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_line_encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def encode(message: Outgoing) -> bytes:
-    """The MessagePack body of an outgoing message."""
+    """The MessagePack body of an outgoing message; NumPy's numbers and arrays are written as plain ones.
+
+    Raises:
+        TypeError: a value of a detector's own has no form in a message.
+        ValueError: nor has a number of more than 64 bits, nor nesting without end.
+    """
     return _encoder.encode(message)
+
+
+def encode_line(message: Outgoing) -> bytes:
+    """An outgoing message as one line of JSON, for a person at a terminal; errors as `encode`."""
+    return _line_encoder.encode(message) + b"\n"
 
 
 def decode(body: bytes | bytearray) -> Frame | Command:
@@ -195,7 +219,8 @@ def decode_typed(line: bytes | bytearray) -> Command:
     try:
         return _typed_command.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise MessageError("bad_message", f"JSON command: {error}") from error
+        example = 'expected one like {"command": "ping"}'
+        raise MessageError("bad_message", f"JSON command: {error}; {example}") from error
 
 
 def _seq_of(body: bytes | bytearray) -> int | None:

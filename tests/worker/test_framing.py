@@ -6,7 +6,7 @@ import io
 import pytest
 
 from orion_worker.errors import StreamError
-from orion_worker.framing import MAX_LINE, MAX_MESSAGE, Message, frame, read_message
+from orion_worker.framing import MAX_LINE, MAX_MESSAGE, Message, frame, read_line, read_message
 
 
 def test_messages_are_read_one_after_the_other_until_a_clean_end():
@@ -56,3 +56,19 @@ def test_a_line_has_a_limit():
 def test_a_body_above_the_limit_is_never_written():
     with pytest.raises(ValueError, match="at most 67108864"):
         frame(bytes(MAX_MESSAGE + 1))
+
+
+def test_at_a_terminal_every_line_that_is_not_blank_is_a_message():
+    source = io.BytesIO(b"\n ping\n\r\n\t\n{\x00}\nno line feed")
+    read = [read_line(source) for _ in range(4)]
+    assert read == [
+        Message(b" ping\n", True),
+        Message(b"{\x00}\n", True),
+        Message(b"no line feed", True),
+        None,
+    ]
+
+
+def test_a_line_at_a_terminal_has_a_limit():
+    with pytest.raises(StreamError, match="JSON line longer than"):
+        read_line(io.BytesIO(b"a" * MAX_LINE))

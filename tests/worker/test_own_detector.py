@@ -10,7 +10,7 @@ from worker_process import frame_message
 
 import orion_worker
 
-DOCUMENTED = textwrap.dedent(orion_worker.__doc__.partition("one call:\n")[2])
+DOCUMENTED = textwrap.dedent(orion_worker.__doc__.partition("one call:\n")[2].partition("\n`load`")[0])
 
 RUDE = """
 import os, sys
@@ -62,10 +62,10 @@ def picture(value: int) -> np.ndarray:
 
 def test_the_example_in_the_documentation_works(program):
     worker = program(DOCUMENTED)
-    assert worker.ready()["worker"] == "dark_room_detector"
+    assert worker.ready()["worker"] == "dark_room"
     assert worker.ask(frame_message(picture(200)))["data"]["count"] == 0
     result = worker.ask(frame_message(picture(5)))
-    assert result["type"] == "dark_room"
+    assert result["type"] == "dark_room_detection"
     assert result["data"]["detections"] == [
         {
             "bbox": {"x": 0.0, "y": 0.0, "width": 32.0, "height": 24.0},
@@ -78,7 +78,7 @@ def test_the_example_in_the_documentation_works(program):
     refused = worker.ask(
         {"type": "command", "id": "", "command": "set_confidence", "params": {"confidence": 1}}
     )
-    assert refused["error"] == "dark_room_detector does not support set_confidence"
+    assert refused["error"] == "dark_room does not support set_confidence"
     assert worker.finish() == 0
 
 
@@ -123,7 +123,7 @@ def test_a_detector_that_cannot_load_is_said_in_one_line(program):
 
 
 def test_a_result_type_that_is_no_topic_level_is_refused(program):
-    worker = program(DOCUMENTED.replace('"dark_room"', '"dark/room"'))
+    worker = program(DOCUMENTED.replace("def load", 'result_type = "dark/room"\n\n    def load'))
     assert worker.read_to_end() == b""
     assert worker.wait() == 70
     assert "result type 'dark/room'" in worker.stderr()

@@ -12,9 +12,12 @@ from orion_worker.results import attention_of, detection_message, result_message
 RECT = wire.Rect(0.25, 0.25, 0.5, 0.5)
 
 
+def meta(roi: wire.RoiProcessing | None = None) -> wire.FrameMeta:
+    return wire.FrameMeta("cam", "room", 5, "2025-01-01T00:00:00Z", roi)
+
+
 def frame(roi: wire.RoiProcessing | None = None) -> wire.Frame:
-    meta = wire.FrameMeta("cam", "room", 5, "2025-01-01T00:00:00Z", roi)
-    return wire.Frame(memoryview(b""), 100, 100, meta)
+    return wire.Frame(memoryview(b""), 100, 100, meta(roi))
 
 
 def person(x: float, y: float, width: float, height: float, confidence: float = 0.5) -> Detection:
@@ -52,7 +55,7 @@ def test_numbers_that_are_not_finite_are_refused(bad):
 
 def test_detections_are_sorted_and_counted_and_confidence_has_four_decimals():
     found = [person(0, 0, 10, 10, 0.123456), person(20, 20, 10, 10, 0.98765), person(500, 0, 1, 1, 0.9)]
-    message = result_message("person_detection", frame(), (100, 100), Inference(found), 1.0, 5.0)
+    message = result_message("person_detection", meta(), (100, 100), Inference(found), 1.0, 5.0)
     assert [d.confidence for d in message.data.detections] == [0.9877, 0.1235]
     assert message.data.count == 2
     assert message.suggested_roi.x == pytest.approx(0)
@@ -61,16 +64,16 @@ def test_detections_are_sorted_and_counted_and_confidence_has_four_decimals():
 
 def test_decoding_counts_as_preprocessing_and_unknown_stages_as_inference():
     known = Inference([], stages=Stages(1.0, 20.0, 0.5))
-    timing = result_message("x", frame(), (100, 100), known, 2.0, 24.0).timing
+    timing = result_message("x", meta(), (100, 100), known, 2.0, 24.0).timing
     assert timing == wire.Timing(3.0, 20.0, 0.5, 24.0)
-    timing = result_message("x", frame(), (100, 100), Inference([]), 2.0, 24.0).timing
+    timing = result_message("x", meta(), (100, 100), Inference([]), 2.0, 24.0).timing
     assert timing == wire.Timing(2.0, 22.0, 0.0, 24.0)
 
 
 @pytest.mark.parametrize("cropped", [True, False])
 def test_the_echo_tells_whether_a_crop_was_made(cropped):
     asked = wire.RoiProcessing(320, not cropped, "external", [RECT], RECT)
-    message = result_message("x", frame(asked), (100, 100), Inference([], crop_applied=cropped), 0, 0)
+    message = result_message("x", meta(asked), (100, 100), Inference([], crop_applied=cropped), 0, 0)
     assert message.data.metadata["roi_processing"] == wire.RoiProcessing(
         320, cropped, "external", [RECT], RECT
     )

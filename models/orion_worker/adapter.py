@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A detector as the worker's loop sees it: what the detector leaves out is filled in."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from orion_worker.detector import Attention, Detection, Image, Inference, Models, Staged, Tunable
+from orion_worker.errors import WorkerError
+
+# It becomes a level of an MQTT topic.
+_RESULT_TYPE = re.compile(r"[a-z0-9_]+")
+RESERVED = ("frame", "command", "ready", "ack", "error")
+"""Types of other messages of the protocol; none can be the type of a result."""
+
+_WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def default_names(class_name: str) -> tuple[str, str]:
+    """Name and result type of a detector that gives none.
+
+    `MyDetector` gives `my_detector` and `my_detection`, `DarkRoom` gives `dark_room` and
+    `dark_room_detection`.
+    """
+    name = _WORD_STARTS.sub("_", class_name).lower().strip("_")
+    stem = re.sub(r"(^|_)(detector|worker)$", "", name)
+    return name, f"{stem}_detection" if stem else "detection"
+
+
+class Adapter:
+    """A detector with its optional members filled in.
+
+    Raises:
+        WorkerError: it cannot detect, or its result type is not usable; the text says why.
+    """
+
+    def __init__(self, detector: Any):
+        self._detector = detector
+        self._staged = detector if isinstance(detector, Staged) else None
+        class_name = type(detector).__name__
+        if self._staged is None and not callable(getattr(detector, "infer", None)):
+            raise WorkerError(f"{class_name} has no method infer(self, image, attention)")
+        name, result_type = default_names(class_name)
+        self.name: str = getattr(detector, "name", name)
+        self.result_type: str = getattr(detector, "result_type", result_type)
+        for member, text in (("name", self.name), ("result type", self.result_type)):
+            if not isinstance(text, str) or not text:
+                raise WorkerError(f"{class_name}: {member} {text!r} is no text")
+        if not _RESULT_TYPE.fullmatch(self.result_type):
+            raise WorkerError(f"result type {self.result_type!r}: only a to z, 0 to 9 and _ may be in it")
+        if self.result_type in RESERVED:
+            raise WorkerError(f"result type {self.result_type!r} is the type of another message")
+
+    @property
+    def tunable(self) -> Tunable | None:
+        """The detector, if its settings can be changed."""
+        return self._detector if isinstance(self._detector, Tunable) else None
+
+    def load(self) -> Models:
+        """Get ready; the files in use."""
+        load = getattr(self._detector, "load", None)
+        models = load() if load else None
+        if models is None:
+            return Models()
+        if not isinstance(models, Models):
+            raise WorkerError(f"load returned {_kind(models)}, expected None or orion_worker.Models")
+        return models
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the detector tells about itself, or nothing."""
+        describe = getattr(self._detector, "describe", None)
+        return describe() if describe else {}
+
+    def prepare(self, image: Image, attention: Attention) -> Any:
+        """The part of the work that another thread may do; without such a part, what `infer` takes."""
+        if self._staged is None:
+            return image, attention
+        return self._staged.prepare(image, attention)
+
+    def finish(self, prepared: Any) -> Inference:
+        """The detections in what `prepare` returned.
+
+        Raises:
+            TypeError: the detector returned something else.
+        """
+        if self._staged is None:
+            found, method = self._detector.infer(*prepared), "infer"
+        else:
+            found, method = self._staged.finish(prepared), "finish"
+        if isinstance(found, Inference):
+            return found
+        if isinstance(found, list | tuple) and all(isinstance(item, Detection) for item in found):
+            return Inference(found)
+        expected = "orion_worker.Inference or a list of orion_worker.Detection"
+        raise TypeError(f"{method} returned {_kind(found)}, expected {expected}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        wrong = [type(item).__name__ for item in value if not isinstance(item, Detection)]
+        return f"a {type(value).__name__} of {', '.join(dict.fromkeys(wrong))}"
+    return type(value).__name__

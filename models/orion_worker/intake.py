@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What is done with a message before its turn comes: decoding, and a detector's preparation."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from orion_worker import images, wire
+from orion_worker.adapter import Adapter
+from orion_worker.detector import Attention, Image
+from orion_worker.errors import MessageError
+from orion_worker.framing import Message
+from orion_worker.log import log
+from orion_worker.results import attention_of
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A frame ready for inference; of the message only what the answer needs is kept.
+
+    `size` is width and height of the picture in px, the times are those spent on this frame so far.
+    """
+
+    meta: wire.FrameMeta
+    size: tuple[int, int]
+    prepared: Any
+    decode_ms: float
+    prepare_ms: float
+
+
+Request = Task | wire.Command | MessageError
+"""What the loop answers, in order; an error is the answer already."""
+
+
+def take_in(message: Message, detector: Adapter) -> Request:
+    """Decode a message and prepare its frame; runs on the reader's thread.
+
+    A fault of the message or of the detector is returned, not raised: it is the answer to this
+    message, and its turn comes after the answers before it.
+    """
+    try:
+        request = wire.decode_typed(message.body) if message.typed else wire.decode(message.body)
+        return request if isinstance(request, wire.Command) else _task(request, detector)
+    except MessageError as error:
+        return error
+
+
+def failed(seq: int, error: Exception) -> MessageError:
+    """A detector's fault as the answer to the frame that it costs."""
+    if isinstance(error, MessageError):
+        return MessageError(error.code, str(error), seq)
+    log.debug("frame %d", seq, exc_info=error)
+    return MessageError("inference_failed", f"{type(error).__name__}: {error}", seq)
+
+
+def _task(frame: wire.Frame, detector: Adapter) -> Task:
+    start = time.perf_counter()
+    seq = frame.meta.seq
+    attention = attention_of(frame)
+    try:
+        image = images.decode(frame.frame_data, frame.format, frame.width, frame.height)
+    except ValueError as error:
+        raise MessageError("bad_frame", str(error), seq) from error
+    decoded = time.perf_counter()
+    prepared = _prepared(detector, image, attention, seq)
+    end = time.perf_counter()
+    size = (image.shape[1], image.shape[0])
+    return Task(frame.meta, size, prepared, 1e3 * (decoded - start), 1e3 * (end - decoded))
+
+
+def _prepared(detector: Adapter, image: Image, attention: Attention, seq: int) -> Any:
+    try:
+        return detector.prepare(image, attention)
+    except Exception as error:
+        raise failed(seq, error) from error
