@@ -21,6 +21,27 @@ fn on_a_live_stream_the_next_frame_is_not_taken_before_a_worker_is_free() {
 }
 
 #[test]
+fn on_a_live_stream_the_next_frame_is_asked_for_just_in_time() {
+    let mut rig = Rig::new("--delay-ms 100", &[]);
+    rig.harness.set_live(true);
+    for seq in 0..3 {
+        rig.push().unwrap();
+        assert_eq!(rig.pull_seq(), seq, "until it is known how long a frame takes, one at a time");
+        until("it is forwarded", || rig.count("in-flight") == 0);
+    }
+    rig.push().unwrap();
+    let asked = std::time::Instant::now();
+    // The worker is about to be done with it; the next one is on its way by then.
+    assert_eq!(rig.count("in-flight"), 1);
+    rig.push().unwrap();
+    assert!(asked.elapsed() < std::time::Duration::from_secs(10));
+    assert_eq!((rig.pull_seq(), rig.pull_seq()), (3, 4));
+    let worker = rig.worker();
+    assert_eq!(worker.get::<u64>("restarts"), Ok(0));
+    rig.assert_settled(5, 5);
+}
+
+#[test]
 fn eos_comes_after_the_last_result() {
     let mut rig = Rig::new("--at 1=slow", &[]);
     rig.push().unwrap();

@@ -12,7 +12,9 @@
 //! `huge` (a length of 4 GiB), `leave` (exit 0), `late` (an answer after the one for the next frame), `skip` (no answer at all),
 //! `nul` and `nul-error` (texts with a NUL byte), `nul-and-die` (one on stderr), `close-stdout`, `wrong-seq` (an answer for another frame, then the right one), `twice`, `slow` (200 ms).
 //! Actions at the start: `silent` (never ready), `fail` (an error line and exit 3), `chatter` (text on stdout),
-//! `protocol` (version 2), `broken` (ready, then every frame fails), `fickle` (ready, then ends), `mute` (does not acknowledge), `early` (errors without a number for half a second before it reads), `deaf` (ready, then never reads), `stubborn` (ready, ignores the end of stdin and SIGTERM).
+//! `protocol` (version 2), `broken` (ready, then every frame fails), `fickle` (ready, then ends), `mute` (does not acknowledge),
+//! `checked` (ready, answers one frame and ends), `eager` (ready, answers a frame as soon as it has its number, and reads no further),
+//! `nul-models` (ready with NUL bytes in its models), `early` (errors without a number for half a second before it reads), `deaf` (ready, then never reads), `stubborn` (ready, ignores the end of stdin and SIGTERM).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -138,6 +140,26 @@ fn acknowledge(command: &Command, settings: &mut Settings) {
     send(&json!({"type": "ack", "id": command.id, "command": command.command, "status": status, "error": error}));
 }
 
+/// Answers a frame before it has read it.
+fn eager() -> ! {
+    let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let n = io::stdin().read(&mut buffer).unwrap();
+        if n == 0 {
+            exit(0);
+        }
+        read.extend_from_slice(&buffer[..n]);
+        // `seq` and a fixint: the numbers of tests are small.
+        if let Some(at) = read.windows(4).position(|bytes| bytes == b"\xa3seq") {
+            send(&json!({
+                "type": "person_detection", "instance_id": "", "room_id": "", "timestamp": "", "frame_seq": read[at + 4],
+                "data": {"detections": [], "count": 0}, "timing": {"total_ms": 0.1},
+            }));
+            forever();
+        }
+    }
+}
+
 fn start(action: &str, size: &str) {
     let protocol = if action == "protocol" { 2 } else { 1 };
     match action {
@@ -154,7 +176,10 @@ fn start(action: &str, size: &str) {
         }
         _ => {}
     }
-    let models = json!({"size": size, "file_640": format!("stub_{size}.onnx")});
+    let mut models = json!({"size": size, "file_640": format!("stub_{size}.onnx")});
+    if action == "nul-models" {
+        models = json!({"size": "a\0b", "file_640": "c\0d"});
+    }
     let pid = std::process::id();
     send(
         &json!({"type": "ready", "protocol": protocol, "worker": "stub", "version": "0", "pid": pid, "models": models}),
@@ -165,6 +190,7 @@ fn start(action: &str, size: &str) {
             exit(1);
         }
         "deaf" => forever(),
+        "eager" => eager(),
         "early" => {
             for _ in 0..100 {
                 send(&json!({"type": "error", "code": "odd", "message": "told before it read"}));
@@ -316,6 +342,9 @@ fn main() {
                 continue;
             }
             answer(&frame, action, tremor, &settings);
+            if begin == "checked" {
+                exit(0);
+            }
             if let Some(late) = late.take() {
                 send(&late);
             }

@@ -63,10 +63,12 @@ impl Fault {
             assert_eq!(rig.pull_seq(), seq);
         }
         let pid = rig.pid();
+        // The second one is in its hand, too; it is not begun, and must not be lost.
+        rig.push().unwrap();
         rig.push().unwrap();
         strike(pid);
         let start = Instant::now();
-        for _ in 0..4 {
+        for _ in 0..3 {
             rig.push().unwrap();
         }
         let lost = self.lost.map_or(0, |(_, frames)| frames);
@@ -162,12 +164,6 @@ fn passes_a_frame_over() {
     let mut fault = Fault::at("never answers one frame", "skip").harmless();
     fault.lost = Some(("worker_error", 1));
     fault.survive(|_| {});
-}
-
-#[test]
-fn leaks_until_the_system_ends_it() {
-    // What the out-of-memory killer does.
-    Fault::at("leaks, killed by the system", "hang").survive(signal(Signal::SIGKILL));
 }
 
 #[test]

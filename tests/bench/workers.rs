@@ -4,116 +4,53 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+#[path = "../support/load.rs"]
+mod load;
 #[path = "../support/rig.rs"]
 mod rig;
 
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
 use gst::prelude::*;
 use gst_check::Harness;
-use gstorion::meta;
+use load::Load;
 use rig::{alive, init, until};
 
 const CLIP: &str = "clips/one-by-one-person-detection.mp4";
 const CAPS: &str = "video/x-raw,format=I420,width=768,height=432,framerate=10/1";
 const SWAPS: usize = 20;
 
-/// The element with the shipped worker, pushed to from a thread of its own.
-struct Load {
-    harness: Harness,
-    pusher: Option<thread::JoinHandle<u64>>,
-    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
-    next: u64,
+/// The element with the shipped worker, under full load.
+fn load(models: &Path, properties: &[(&str, &str)], pictures: &[gst::Buffer]) -> Load {
+    let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
+    element.set_property("model-dir", models.to_str().unwrap());
+    element.set_property("confidence", 0.3);
+    for (name, value) in properties {
+        element.set_property_from_str(name, value);
+    }
+    let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_live(false);
+    harness.set_src_caps_str(CAPS);
+    harness.play();
+    Load::new(harness, pictures.to_vec())
 }
 
-impl Load {
-    /// Pushes the pictures over and over, as fast as they are taken.
-    fn new(models: &Path, properties: &[(&str, &str)], pictures: &[gst::Buffer]) -> Self {
-        let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
-        element.set_property("model-dir", models.to_str().unwrap());
-        element.set_property("confidence", 0.3);
-        for (name, value) in properties {
-            element.set_property_from_str(name, value);
-        }
-        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-        harness.set_live(false);
-        harness.set_src_caps_str(CAPS);
-        harness.play();
-        let pad = element.static_pad("sink").unwrap();
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (ended, pictures) = (stop.clone(), pictures.to_vec());
-        let pusher = thread::spawn(move || {
-            let mut pushed = 0;
-            for picture in pictures.iter().cycle() {
-                if ended.load(std::sync::atomic::Ordering::Relaxed) || pad.chain(picture.copy()).is_err() {
-                    break;
-                }
-                pushed += 1;
-            }
-            pushed
-        });
-        Self { harness, pusher: Some(pusher), stop, next: 0 }
-    }
+/// Times between results, for so many of them.
+fn gaps(load: &mut Load, results: usize) -> Vec<Duration> {
+    let mut last = Instant::now();
+    let mut gap = || {
+        load.result();
+        std::mem::replace(&mut last, Instant::now()).elapsed()
+    };
+    (0..results).map(|_| gap()).collect()
+}
 
-    fn element(&self) -> gst::Element {
-        self.harness.element().unwrap()
-    }
-
-    /// Waits for the next result, which has to be that of the next frame; the model that it comes from.
-    fn result(&mut self) -> String {
-        let buffer = self.harness.pull().expect("a result comes");
-        assert_eq!(meta::frame(&buffer).unwrap().seq, self.next, "no frame is missing and none comes twice");
-        self.next += 1;
-        let result: serde_json::Value = serde_json::from_str(&meta::inferences(&buffer)[0].result).unwrap();
-        result["data"]["metadata"]["model_size"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// Times between results, for so many of them.
-    fn gaps(&mut self, results: usize) -> Vec<Duration> {
-        let mut last = Instant::now();
-        let mut gap = || {
-            self.result();
-            std::mem::replace(&mut last, Instant::now()).elapsed()
-        };
-        (0..results).map(|_| gap()).collect()
-    }
-
-    fn pids(&self) -> Vec<u32> {
-        let stats: gst::Structure = self.element().property("stats");
-        let workers: gst::Array = stats.get("workers").unwrap();
-        workers.iter().map(|worker| worker.get::<gst::Structure>().unwrap().get("pid").unwrap()).collect()
-    }
-
-    fn memory(&self) -> u64 {
-        self.pids().into_iter().chain([std::process::id()]).map(resident_kib).sum()
-    }
-
-    /// Ends it; every frame that went in has to have come out.
-    fn end(mut self) {
-        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        let pushed = loop {
-            if self.pusher.as_ref().unwrap().is_finished() {
-                break self.pusher.take().unwrap().join().unwrap();
-            }
-            while self.harness.try_pull().is_some() {
-                self.next += 1;
-            }
-            thread::sleep(Duration::from_millis(1));
-        };
-        while self.next < pushed {
-            self.result();
-        }
-        let pids = self.pids();
-        let stats: gst::Structure = self.element().property("stats");
-        assert_eq!((stats.get("received"), stats.get::<u64>("results")), (Ok(pushed), Ok(pushed)));
-        self.element().set_state(gst::State::Null).unwrap();
-        assert!(!pids.iter().any(|pid| alive(*pid)), "no process is left");
-    }
+fn memory(load: &Load) -> u64 {
+    load.pids().into_iter().chain([std::process::id()]).map(resident_kib).sum()
 }
 
 fn resident_kib(pid: u32) -> u64 {
@@ -152,14 +89,14 @@ fn pictures(clip: &Path, count: usize) -> Vec<gst::Buffer> {
 
 fn swaps(models: &Path, pictures: &[gst::Buffer]) {
     // The slower model's own period, and where the memory begins.
-    let mut slow = Load::new(models, &[("model-size", "s")], pictures);
-    slow.gaps(20);
-    let period = median(slow.gaps(40));
+    let mut slow = load(models, &[("model-size", "s")], pictures);
+    gaps(&mut slow, 20);
+    let period = median(gaps(&mut slow, 40));
     slow.end();
 
-    let mut load = Load::new(models, &[("model-size", "n")], pictures);
-    load.gaps(40);
-    let before = load.memory();
+    let mut load = load(models, &[("model-size", "n")], pictures);
+    gaps(&mut load, 40);
+    let before = memory(&load);
     let mut all = VecDeque::from(load.pids());
     let (mut longest, mut took) = (Duration::ZERO, Vec::new());
     for round in 0..SWAPS {
@@ -172,15 +109,15 @@ fn swaps(models: &Path, pictures: &[gst::Buffer]) {
             last = Instant::now();
         }
         took.push(start.elapsed());
-        for gap in load.gaps(20) {
+        for gap in gaps(&mut load, 20) {
             longest = longest.max(gap);
         }
         all.extend(load.pids());
     }
-    load.gaps(40);
+    gaps(&mut load, 40);
     let now = load.pids();
     until("the old processes are gone", || all.iter().all(|pid| now.contains(pid) || !alive(*pid)));
-    let after = load.memory();
+    let after = memory(&load);
     let frames = load.next;
     load.end();
     println!(
@@ -201,10 +138,10 @@ fn swaps(models: &Path, pictures: &[gst::Buffer]) {
 
 fn several_workers(models: &Path, pictures: &[gst::Buffer]) {
     let speed = |properties: &[(&str, &str)]| {
-        let mut load = Load::new(models, properties, pictures);
-        load.gaps(20);
+        let mut load = load(models, properties, pictures);
+        gaps(&mut load, 20);
         let start = Instant::now();
-        load.gaps(80);
+        gaps(&mut load, 80);
         let speed = 80.0 / start.elapsed().as_secs_f64();
         load.end();
         speed

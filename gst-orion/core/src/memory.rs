@@ -31,16 +31,20 @@ impl MemoryWatch {
     /// `now`: time since any fixed moment.
     pub fn check(&mut self, resident: u64, limit: u64, age: Duration, now: Duration) -> Verdict {
         if limit == 0 || resident <= limit {
+            self.told = false;
+            return Verdict::Fine;
+        }
+        if self.told {
             return Verdict::Fine;
         }
         if self.replaced.is_some() && age < SETTLED {
-            return if std::mem::replace(&mut self.told, true) { Verdict::Fine } else { Verdict::TooLow };
+            self.told = true;
+            return Verdict::TooLow;
         }
         if self.replaced.is_some_and(|at| now.saturating_sub(at) < PAUSE) {
             return Verdict::Fine;
         }
         self.replaced = Some(now);
-        self.told = false;
         Verdict::Replace
     }
 }
@@ -70,5 +74,8 @@ mod tests {
         assert_eq!(watch.check(101, 100, s(1), s(1)), Verdict::Replace);
         assert_eq!(watch.check(101, 100, s(1), s(4)), Verdict::TooLow);
         assert_eq!(watch.check(101, 100, s(2), s(5)), Verdict::Fine);
+        assert_eq!(watch.check(101, 100, s(600), s(604)), Verdict::Fine, "it is left alone");
+        watch.check(99, 100, s(601), s(605));
+        assert_eq!(watch.check(101, 100, s(602), s(606)), Verdict::Replace, "it was below meanwhile");
     }
 }

@@ -169,7 +169,8 @@ impl Supervisor {
     pub fn take_over(&mut self) {
         self.successor = false;
         if self.state == State::Swapping {
-            self.state = State::Ready;
+            // It may have answered the frame of its check before it read that.
+            self.state = if self.frames > 0 { State::Busy } else { State::Ready };
         }
     }
 
@@ -342,6 +343,10 @@ mod tests {
         worker.answered(1, s(3));
         assert_eq!(worker.state(), State::Swapping);
         assert_eq!(worker.clone().exited(s(4), Exit::Signal), AfterExit::GiveUp);
+        let mut eager = worker.clone();
+        eager.sent(s(4));
+        eager.take_over();
+        assert_eq!(eager.check(s(14)), Verdict::Kill(Overdue::Frame), "its frame-timeout goes on");
         worker.take_over();
         assert_eq!(worker.state(), State::Ready);
         assert_eq!(worker.exited(s(5), Exit::Own), AfterExit::Restart(s(0)));

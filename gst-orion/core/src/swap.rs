@@ -79,15 +79,6 @@ impl Swap {
         self.phase = Phase::Over;
         Step::Abort(reason)
     }
-
-    /// What it is doing, for `stats`.
-    pub fn as_str(&self) -> &'static str {
-        match self.phase {
-            Phase::Starting => "starting",
-            Phase::Checking => "checking",
-            Phase::Over => "none",
-        }
-    }
 }
 
 #[cfg(test)]
@@ -97,10 +88,8 @@ mod tests {
     #[test]
     fn the_work_passes_when_all_have_proved_themselves() {
         let mut swap = Swap::new(2);
-        assert_eq!(swap.as_str(), "starting");
         assert_eq!(swap.ready(1), Step::Nothing, "not started yet");
         assert_eq!(swap.ready(0), Step::Check(0));
-        assert_eq!(swap.as_str(), "checking");
         assert_eq!(swap.ready(0), Step::Nothing);
         assert_eq!(swap.checked(0, Ok(())), Step::Start(1));
         assert_eq!(swap.checked(1, Ok(())), Step::Nothing, "not ready yet");

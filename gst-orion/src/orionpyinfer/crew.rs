@@ -27,8 +27,10 @@ use super::{
 
 /// How often memory and waiting frames are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a check waits for a frame to come; a stream that gives none has nothing to lose either.
+/// How long a check waits for a frame at least.
 const WAIT_FOR_FRAME: Duration = Duration::from_secs(1);
+/// And how many times as long as the last one took to come.
+const FRAMES_TO_WAIT: u32 = 3;
 /// How often it looks for one.
 const LOOK_FOR_FRAME: Duration = Duration::from_millis(20);
 
@@ -47,10 +49,21 @@ impl Spec {
     }
 }
 
+/// A crew that is wanted.
+pub(super) struct Wish {
+    pub(super) spec: Box<Spec>,
+    /// What its workers are to be asked for when they are ready.
+    pub(super) tuning: Tuning,
+    /// Even if it is the same as the one at work.
+    pub(super) force: bool,
+    /// What for, in words.
+    pub(super) why: String,
+}
+
 /// What the element asks for.
 pub(super) enum Order {
-    /// Replace the crew by such a one; `force` even if it is the same. For what, in words.
-    Swap { spec: Box<Spec>, force: bool, why: String },
+    /// Replace the crew.
+    Swap(Wish),
     /// Change a setting of the running workers.
     Tune(Setting, Value),
 }
@@ -72,7 +85,7 @@ struct Crew {
 struct Incoming {
     crew: Crew,
     swap: Swap,
-    /// What was changed since its arguments were made.
+    /// What its workers are asked for when they are ready.
     tuning: Tuning,
     /// Waits for a frame to be checked on until then.
     check: Option<(usize, Instant)>,
@@ -163,7 +176,7 @@ impl Crews {
         }
     }
 
-    /// Starts a worker; `successor` is what was changed since its arguments were made, for one that is to prove itself.
+    /// Starts a worker; `successor` is what one that has to prove itself is asked for when it is ready.
     fn start(&mut self, spec: &Spec, crew: u64, index: usize, successor: Option<&Tuning>) -> Member {
         let (way, requests) = mpsc::unbounded_channel();
         let who = Who { id: self.workers, crew, index };
@@ -177,7 +190,7 @@ impl Crews {
             listener: Arc::clone(&self.listener),
             router: Arc::clone(&self.router),
             notices: successor.map(|_| self.notify.clone()),
-            tuning: successor.cloned().unwrap_or_default(),
+            wished: successor.cloned().unwrap_or_default(),
         });
         let task = self.runs.spawn(worker.run());
         self.tasks.insert(task.id(), who);
@@ -186,14 +199,16 @@ impl Crews {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::Swap { spec, force, why } => {
-                let same = spec.argv == self.crew.spec.argv && spec.count() == self.crew.spec.count();
-                if let Some(incoming) = self.incoming.take() {
-                    self.give_up(incoming, "something else was asked for meanwhile".into(), true);
+            Order::Swap(wish) => {
+                let mut wish = wish;
+                // Of many wishes at once only the last one is worth a process.
+                while let Ok(next) = self.orders.try_recv() {
+                    match next {
+                        Order::Swap(next) => wish = next,
+                        other => self.on_order(other),
+                    }
                 }
-                if !same || force {
-                    self.begin(spec, why);
-                }
+                self.on_wish(wish);
             }
             Order::Tune(setting, value) => {
                 if let Some(incoming) = &mut self.incoming {
@@ -208,11 +223,26 @@ impl Crews {
         }
     }
 
-    fn begin(&mut self, spec: Box<Spec>, why: String) {
+    fn on_wish(&mut self, wish: Wish) {
+        let same = |crew: &Crew| crew.spec.settings.is_same_crew(&wish.spec.settings);
+        if !wish.force && self.incoming.as_ref().is_some_and(|incoming| same(&incoming.crew)) {
+            return;
+        }
+        let needed = wish.force || !same(&self.crew);
+        if let Some(incoming) = self.incoming.take() {
+            self.give_up(incoming, "something else was asked for meanwhile".into(), true);
+        }
+        if needed {
+            self.begin(wish);
+        }
+    }
+
+    fn begin(&mut self, wish: Wish) {
+        let Wish { spec, tuning, why, force: _ } = wish;
         self.crews += 1;
         let swap = Swap::new(spec.count());
         let crew = Crew { spec, number: self.crews, members: Vec::new(), since: Instant::now() };
-        self.incoming = Some(Incoming { crew, swap, tuning: Tuning::new(), check: None });
+        self.incoming = Some(Incoming { crew, swap, tuning, check: None });
         self.listener.keep_latest(true);
         self.listener.news(News::Begun(why));
         self.step(Step::Start(0));
@@ -248,7 +278,12 @@ impl Crews {
             }
             Step::Check(index) => {
                 if let Some(incoming) = &mut self.incoming {
-                    incoming.check = Some((index, Instant::now() + WAIT_FOR_FRAME));
+                    let limit = incoming.crew.spec.limits.policy.startup_timeout;
+                    // Before the first frame nothing is lost by a model that proves to be broken.
+                    let patience = self.listener.frame_interval().map_or(Duration::ZERO, |interval| {
+                        (interval * FRAMES_TO_WAIT).clamp(WAIT_FOR_FRAME, limit.max(WAIT_FOR_FRAME))
+                    });
+                    incoming.check = Some((index, Instant::now() + patience));
                 }
                 self.check();
             }
@@ -258,7 +293,10 @@ impl Crews {
                 }
             }
             Step::TakeOver => {
-                if let Some(incoming) = self.incoming.take() {
+                let Some(incoming) = self.incoming.take() else { return };
+                if incoming.crew.members.iter().any(|member| member.way.is_closed()) {
+                    self.give_up(incoming, "a new worker ended after it was checked".into(), false);
+                } else {
                     self.take_over(incoming.crew);
                 }
             }
@@ -347,9 +385,9 @@ impl Crews {
         match self.memory.check(resident, limit, self.crew.since.elapsed(), self.epoch.elapsed()) {
             Verdict::Fine => {}
             Verdict::Replace => {
-                if let Some(spec) = self.listener.spec() {
-                    let why = format!("a worker holds {resident} bytes, more than the {limit} of max-worker-memory");
-                    self.begin(spec, why);
+                let why = format!("a worker holds {resident} bytes, more than the {limit} of max-worker-memory");
+                if let Some(wish) = self.listener.renewal(why) {
+                    self.begin(wish);
                 }
             }
             Verdict::TooLow => self.listener.news(News::Warning(format!(

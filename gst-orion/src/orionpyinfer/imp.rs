@@ -98,7 +98,14 @@ impl ObjectImpl for OrionPyInfer {
                     .action()
                     .class_handler(|args| {
                         if let Ok(element) = args[0].get::<super::OrionPyInfer>() {
-                            element.imp().swap(true, "a restart was asked for");
+                            let imp = element.imp();
+                            if let Err(error) = imp.swap(true, "a restart was asked for") {
+                                gst::element_imp_warning!(
+                                    imp,
+                                    gst::LibraryError::Settings,
+                                    ("restart-worker: {error}")
+                                );
+                            }
                         }
                         None
                     })
@@ -128,17 +135,21 @@ impl ObjectImpl for OrionPyInfer {
         match Effect::of(name) {
             Effect::Later => {}
             Effect::Swap => {
-                self.swap(false, &format!("{name} was changed"));
+                if let Err(error) = self.swap(false, &format!("{name} was changed")) {
+                    self.revert(name, value, &error);
+                }
             }
             Effect::Tune(setting) => {
-                self.order(|settings| Ok(Order::Tune(setting, settings.tuned(setting))));
+                let tune = |settings: &Settings, _: &Settings| Ok(Order::Tune(setting, settings.tuned(setting)));
+                // It cannot fail.
+                let _ = self.order(tune);
             }
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => stats(&self.stream.lock()).to_value(),
+            "stats" => stats(&self.stream).to_value(),
             name => lock(&self.settings).get(name),
         }
     }
@@ -195,6 +206,8 @@ impl ElementImpl for OrionPyInfer {
 
 impl OrionPyInfer {
     fn start(&self) -> Result<(), String> {
+        // Held until it is there: what is set from here on is ordered.
+        let mut place = lock(&self.pool);
         let settings = lock(&self.settings).clone();
         let spec = settings.spec()?;
         let count = settings.workers as usize;
@@ -212,31 +225,43 @@ impl OrionPyInfer {
         });
         let pool = Pool::start(spec, listener, router)
             .map_err(|error| format!("cannot start the workers' thread: {error}"))?;
-        *lock(&self.pool) = Some(pool);
+        *place = Some(pool);
         Ok(())
     }
 
-    /// Asks the workers' thread for something, if there is one; false = nothing is running, or it cannot be asked for.
-    fn order(&self, order: impl FnOnce(&Settings) -> Result<Order, String>) -> bool {
+    /// Asks the workers' thread for something, if there is one; false = nothing is running. What is made from the settings
+    /// wanted and those in force.
+    fn order(&self, make: impl FnOnce(&Settings, &Settings) -> Result<Order, String>) -> Result<bool, String> {
         // Made under the pool's lock: what is asked for last is also what is ordered last.
         let pool = lock(&self.pool);
-        let Some(pool) = &*pool else { return false };
+        let Some(pool) = &*pool else { return Ok(false) };
         let settings = lock(&self.settings).clone();
-        match order(&settings) {
-            Ok(order) => {
-                pool.order(order);
-                true
-            }
-            Err(error) => {
-                gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}; the workers stay as they are"));
-                false
-            }
-        }
+        let in_force = lock(&self.in_force).clone();
+        pool.order(make(&settings, &in_force)?);
+        Ok(true)
     }
 
     /// Replaces the workers by others of the present settings; `force` even if nothing has changed.
-    fn swap(&self, force: bool, why: &str) -> bool {
-        self.order(|settings| Ok(Order::Swap { spec: settings.spec()?, force, why: why.to_owned() }))
+    fn swap(&self, force: bool, why: &str) -> Result<bool, String> {
+        self.order(|settings, in_force| settings.wish(in_force, force, why.to_owned()).map(Order::Swap))
+    }
+
+    /// Takes back a value of which no workers can be made.
+    fn revert(&self, name: &str, value: &glib::Value, error: &str) {
+        let present = lock(&self.in_force).get(name);
+        {
+            let mut settings = lock(&self.settings);
+            // Something newer may have been set meanwhile.
+            if settings.get(name).compare(value) == Some(std::cmp::Ordering::Equal) {
+                settings.set(name, &present);
+            }
+        }
+        gst::element_imp_warning!(
+            self,
+            gst::LibraryError::Settings,
+            ("{error}; the value before stays in force, and the workers as they are")
+        );
+        self.obj().notify(name);
     }
 
     fn swap_model(&self, size: &str) -> bool {
@@ -251,7 +276,10 @@ impl OrionPyInfer {
         lock(&self.settings).model_size = size;
         let begun = self.swap(true, "a swap was asked for");
         self.obj().notify("model-size");
-        begun
+        if let Err(error) = &begun {
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("swap-model: {error}"));
+        }
+        begun.unwrap_or(false)
     }
 
     fn stop(&self) {
@@ -259,6 +287,7 @@ impl OrionPyInfer {
         if let Some(pool) = pool {
             pool.stop();
         }
+        self.stream.keep_latest(false);
         self.stream.update(|state| {
             state.ledger.drop_all_but(0, Cause::Shutdown);
             for worker in &mut state.workers {

@@ -24,8 +24,8 @@
 //!
 //! ## When a worker dies or hangs
 //! It is replaced at once, the second time after 1 s, then up to 30 s later, and at once again after a minute of good work. Only
-//! the frame that it worked on is lost; one that it had not begun goes to its successor. A worker that ends by itself before
-//! any of its kind was ready is an error of the element: its configuration is wrong, and a restart would not help.
+//! the frame that it worked on is lost; one that it had not begun goes to its successor. A worker that ends by itself and
+//! never was ready is an error of the element: its configuration is wrong, and a restart would not help.
 //!
 //! ## `stats`
 //! | field | type | meaning |

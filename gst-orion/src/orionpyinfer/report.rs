@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What workers, their crew and the element say to each other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use orion_core::{
     ledger::Cause,
@@ -10,7 +10,7 @@ use orion_core::{
 use serde_json::Value;
 
 use super::{
-    crew::Spec,
+    crew::{Spec, Wish},
     job::{Job, Message},
     stderr::Level,
     tuning::Setting,
@@ -76,8 +76,11 @@ pub(super) trait Listener: Send + Sync {
     /// Takes news of the crew.
     fn news(&self, news: News);
 
-    /// What a crew would be made by now.
-    fn spec(&self) -> Option<Box<Spec>>;
+    /// The same crew once more.
+    fn renewal(&self, why: String) -> Option<Wish>;
+
+    /// Time between the last two frames, 0 after the first one; none before that.
+    fn frame_interval(&self) -> Option<Duration>;
 
     /// The processes at work now.
     fn pids(&self) -> Vec<u32>;

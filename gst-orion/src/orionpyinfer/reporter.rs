@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Acts on what the workers say; the element may be gone by then.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gst::{glib, prelude::*, subclass::prelude::*};
 use orion_core::{ledger::Cause, wire::InferenceResult};
+use serde_json::Value;
 
 use super::{
-    crew::Spec,
+    crew::Wish,
     frame,
     imp::CAT,
     job::{Job, Message},
@@ -36,6 +37,11 @@ impl Listener for Reporter {
                 self.serve_returned();
             }
             Report::Unavailable => self.stream.set_idle(who, None),
+            Report::Returned if self.stream.lock().failed => {
+                if let Some(element) = self.element.upgrade() {
+                    element.imp().lose_returned();
+                }
+            }
             Report::Returned => self.serve_returned(),
             Report::Answer(answer) => {
                 let (job, result) = *answer;
@@ -63,18 +69,28 @@ impl Listener for Reporter {
     }
 
     fn news(&self, news: News) {
+        let mut overtaken = false;
         if let News::TakenOver { crew, members, .. } = &news {
-            self.stream.taken_over(*crew, members.clone());
+            overtaken = self.stream.taken_over(*crew, members.clone());
         }
         if let Some(element) = self.element.upgrade() {
+            if overtaken {
+                element.imp().post_swap("overtaken", "others took over before its first result", 0);
+            }
             element.imp().hear(news);
         }
     }
 
-    fn spec(&self) -> Option<Box<Spec>> {
+    fn renewal(&self, why: String) -> Option<Wish> {
         let element = self.element.upgrade()?;
         let settings = lock(&element.imp().settings).clone();
-        settings.spec().ok()
+        let in_force = lock(&element.imp().in_force).clone();
+        settings.wish(&in_force, true, why).ok()
+    }
+
+    fn frame_interval(&self) -> Option<Duration> {
+        let state = self.stream.lock();
+        state.arrived.map(|_| state.interval.unwrap_or_default())
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -146,7 +162,7 @@ impl super::imp::OrionPyInfer {
                 lock(&self.in_force).set_tuned(setting, &value);
                 gst::info!(CAT, imp = self, "worker {index}: {} is {value} now", setting.property());
             }
-            Report::Tuned { setting, outcome: Err(error), .. } => self.refused(who, setting, &error),
+            Report::Tuned { setting, value, outcome: Err(error) } => self.refused(who, setting, &value, &error),
             Report::Exited { text, tail, pause_ms } => {
                 self.note(who, &text);
                 self.post(who, "exited", &text);
@@ -158,6 +174,10 @@ impl super::imp::OrionPyInfer {
                     ["its last lines on stderr:\n{tail}"]
                 );
                 self.post(who, "restarting", &text);
+            }
+            // Others do its work already.
+            Report::Failed { text, .. } if self.stream.lock().worker(who).is_none() => {
+                gst::info!(CAT, imp = self, "worker {index} that was replaced {text}");
             }
             Report::Failed { text, tail } => {
                 self.note(who, &text);
@@ -192,17 +212,26 @@ impl super::imp::OrionPyInfer {
         self.post_qos(&job.buffer, cause);
     }
 
-    fn refused(&self, who: Who, setting: Setting, error: &str) {
+    fn refused(&self, who: Who, setting: Setting, value: &Value, error: &str) {
         let name = setting.property();
-        let in_force = lock(&self.in_force).clone();
-        let old = in_force.get(name);
-        lock(&self.settings).set(name, &old);
+        let present = lock(&self.in_force).tuned(setting);
+        let reverted = {
+            let mut settings = lock(&self.settings);
+            // Something newer may have been asked for meanwhile.
+            let reverted = settings.tuned(setting) == *value;
+            if reverted {
+                settings.set_tuned(setting, &present);
+            }
+            reverted
+        };
         gst::element_imp_warning!(
             self,
             gst::LibraryError::Settings,
             ("{name}: worker {} refused it: {error}; the value before stays in force", who.index)
         );
-        self.obj().notify(name);
+        if reverted {
+            self.obj().notify(name);
+        }
     }
 
     /// News of the crew.
@@ -238,13 +267,13 @@ impl super::imp::OrionPyInfer {
             News::TakenOver { spec, crew: _, members } => {
                 let file = members.first().and_then(|(_, ready)| ready.models.file_640.as_deref());
                 gst::info!(CAT, imp = self, "new workers have taken over, model {:?}", file.unwrap_or("none"));
-                // What was changed by command meanwhile, the new workers have too.
-                let tuned = lock(&self.settings).clone();
                 let mut in_force = lock(&self.in_force);
-                *in_force = spec.settings;
+                let mut settings = spec.settings;
+                // These come into force by their acknowledgement.
                 for setting in Setting::ALL {
-                    in_force.set_tuned(setting, &tuned.tuned(setting));
+                    settings.set_tuned(setting, &in_force.tuned(setting));
                 }
+                *in_force = settings;
             }
         }
     }

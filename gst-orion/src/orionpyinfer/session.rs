@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
     pub(super) async fn run(worker: &'a mut Worker, process: Process) -> End {
         let Process { stdin, mut stdout, mut stderr, mut exit, group } = process;
         let (writer, mut written, writing) = writer::start(stdin);
-        let commands = Conversation::new(worker.tuning.clone());
+        let commands = Conversation::new(worker.tuning());
         let background = if worker.is_successor() { Background::enter(group.pid()) } else { None };
         let mut session = Self {
             worker,
@@ -198,6 +198,8 @@ impl<'a> Session<'a> {
                 self.status();
                 self.offer();
             }
+            // It is not needed any more.
+            WorkerMessage::Ready(_) if self.worker.supervisor.state() == State::Stopped => {}
             WorkerMessage::Ready(_) => self.odd("said `ready` twice".into()),
             WorkerMessage::Result(result) => self.on_result(*result),
             WorkerMessage::Fault(fault) => self.on_fault(&fault),
@@ -370,9 +372,7 @@ impl<'a> Session<'a> {
     /// Tells how a command ended, and goes on with the next one.
     fn tell_tuning(&mut self) {
         while let Some((setting, value, outcome)) = self.commands.take_outcome() {
-            if outcome.is_err() {
-                self.worker.untune(setting, &value);
-            }
+            self.worker.tuned(setting, &value, outcome.is_ok());
             self.worker.report(Report::Tuned { setting, value, outcome });
         }
         self.ask();
@@ -498,13 +498,15 @@ impl<'a> Session<'a> {
 
     /// Lets it finish what it has in hand and end.
     fn close(&mut self, next: Next) {
+        // One that never came to work loses nothing by being stopped while it loads.
+        let useless = self.worker.is_successor() && self.worker.supervisor.state() == State::Starting;
         self.next = next;
         self.writer = None;
         self.withdraw();
         self.worker.supervisor.stopping();
         self.status();
         let patience = if next == Next::Retire { self.patience() } else { self.worker.limits.shutdown_timeout };
-        let deadline = self.worker.now() + patience;
+        let deadline = self.worker.now() + if useless { Duration::ZERO } else { patience };
         match &mut self.ending {
             None => self.ending = Some(Farewell::polite(deadline)),
             // The element stops: what retires has no more time than the others.

@@ -6,7 +6,12 @@ use std::{cmp::Ordering, sync::LazyLock, time::Duration};
 use gst::{glib, prelude::*};
 use orion_core::supervisor::Policy;
 
-use super::{command, crew::Spec, tuning::Setting, worker::Limits};
+use super::{
+    command,
+    crew::{Spec, Wish},
+    tuning::{Setting, Tuning},
+    worker::Limits,
+};
 use crate::properties::keep;
 
 /// How a model's output is read.
@@ -191,13 +196,39 @@ impl Settings {
         Ok(Box::new(Spec { argv, limits: self.limits(), settings: self.clone() }))
     }
 
+    /// The crew that is wanted while another one is at work. Its workers start with the thresholds and labels in force,
+    /// and are asked for others when they are ready, so that a refusal of those costs no worker.
+    ///
+    /// # Errors
+    /// As for [`Self::spec`].
+    pub(super) fn wish(&self, in_force: &Self, force: bool, why: String) -> Result<Wish, String> {
+        let mut settings = self.clone();
+        let mut tuning = Tuning::new();
+        for setting in Setting::ALL {
+            let (wanted, present) = (self.tuned(setting), in_force.tuned(setting));
+            if wanted != present {
+                settings.set_tuned(setting, &present);
+                tuning.push((setting, wanted));
+            }
+        }
+        Ok(Wish { spec: settings.spec()?, tuning, force, why })
+    }
+
+    /// Whether no other crew is needed.
+    pub(super) fn is_same_crew(&self, other: &Self) -> bool {
+        SWAPPED.into_iter().all(|name| self.has_same(other, name))
+    }
+
+    /// Whether a property has the same value.
+    pub(super) fn has_same(&self, other: &Self, name: &str) -> bool {
+        self.get(name).compare(&other.get(name)) == Some(Ordering::Equal)
+    }
+
     /// Takes back what `refused` wanted different from `in_force`, unless it was changed again since; the names of the
     /// properties that are different now.
     pub(super) fn take_back(&mut self, refused: &Self, in_force: &Self) -> Vec<&'static str> {
-        let same = |a: &Self, b: &Self, name: &str| a.get(name).compare(&b.get(name)) == Some(Ordering::Equal);
-        let tuned = Setting::ALL.map(Setting::property);
-        let names = SWAPPED.into_iter().chain(tuned);
-        let names: Vec<_> = names.filter(|name| same(self, refused, name) && !same(refused, in_force, name)).collect();
+        let theirs = |name: &&str| self.has_same(refused, name) && !refused.has_same(in_force, name);
+        let names: Vec<_> = SWAPPED.into_iter().filter(theirs).collect();
         for name in &names {
             self.set(name, &in_force.get(name));
         }

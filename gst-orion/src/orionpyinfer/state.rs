@@ -111,6 +111,9 @@ pub(super) struct State {
     /// Workers that can take a frame, with the number of frames that they have in hand.
     pub(super) idle: Vec<(u64, usize)>,
     pub(super) swaps: Swaps,
+    /// Time between the last two frames, and the last one, ns of the monotonic clock.
+    pub(super) interval: Option<Duration>,
+    pub(super) arrived: Option<u64>,
     pub(super) newcomers: Option<Newcomers>,
     pub(super) keep_latest: bool,
     pub(super) latest: Option<(u64, Arc<Message>)>,
@@ -144,6 +147,8 @@ impl Default for State {
             order: Reorder::default(),
             idle: Vec::new(),
             swaps: Swaps::default(),
+            interval: None,
+            arrived: None,
             newcomers: None,
             keep_latest: false,
             latest: None,
@@ -211,6 +216,8 @@ impl State {
     /// Counts a buffer and finds out which frame it is.
     pub(super) fn identify(&mut self, buffer: &gst::Buffer, arrived: u64) -> FrameInfo {
         self.ledger.receive();
+        let before = self.arrived.replace(arrived);
+        self.interval = before.map(|before| Duration::from_nanos(arrived.saturating_sub(before)));
         if let Some(info) = meta::frame(buffer) {
             let gap = self.gaps.gap_before(&info.instance_id, info.seq);
             if gap > 0 {

@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element's `stats`.
 
-use super::{process, state::State};
+use super::{process, stream::Stream};
 use crate::stats;
 
 /// All fields that the documentation of the element names.
-pub(super) fn stats(state: &State) -> gst::Structure {
-    let totals = state.totals;
-    let mut stats = stats::from_ledger("orionpyinfer-stats", &state.ledger);
+pub(super) fn stats(stream: &Stream) -> gst::Structure {
+    // Copied, as the memory of processes is not read under the lock.
+    let (ledger, totals, swaps, workers) = {
+        let state = stream.lock();
+        (state.ledger, state.totals, state.swaps, state.workers.clone())
+    };
+    let mut stats = stats::from_ledger("orionpyinfer-stats", &ledger);
     stats.set("results", totals.results);
     stats.set("detections", totals.detections);
     let mean = if totals.results > 0 { totals.worker_time as f64 / totals.results as f64 / 1e6 } else { 0.0 };
     stats.set("average-latency-ms", mean);
     stats.set("last-result", totals.last_result);
-    stats.set("swap", if state.swaps.under_way { "under-way" } else { "none" });
-    stats.set("swaps", state.swaps.done);
-    stats.set("swaps-failed", state.swaps.failed);
-    let workers = state.workers.iter().map(|worker| {
+    stats.set("swap", if swaps.under_way { "under-way" } else { "none" });
+    stats.set("swaps", swaps.done);
+    stats.set("swaps-failed", swaps.failed);
+    let workers = workers.iter().map(|worker| {
         let status = &worker.status;
         let mut structure = gst::Structure::builder("worker")
             .field("index", worker.who.index as u32)

@@ -276,7 +276,7 @@ impl Stream {
         let answered = gst::get_timestamp().nseconds();
         self.update(|state| {
             let news = state.newcomers.take_if(|newcomers| newcomers.crew == job.crew);
-            let first = news.map(|newcomers| newcomers.first.unwrap_or(job.info.seq));
+            let first = news.map(|newcomers| newcomers.first.map_or(job.info.seq, |first| first.min(job.info.seq)));
             state.totals.results += 1;
             state.totals.detections += result.data.count;
             state.totals.worker_time += answered.saturating_sub(job.sent);
@@ -331,8 +331,8 @@ impl Stream {
         self.lock().latest.clone()
     }
 
-    /// Another crew does the work from now on.
-    pub(super) fn taken_over(&self, crew: u64, members: Vec<(Who, Ready)>) {
+    /// Another crew does the work from now on; whether the one before never had a result.
+    pub(super) fn taken_over(&self, crew: u64, members: Vec<(Who, Ready)>) -> bool {
         self.update(|state| {
             state.idle.clear();
             let old = std::mem::take(&mut state.workers);
@@ -350,8 +350,8 @@ impl Stream {
                 .collect();
             state.swaps.under_way = false;
             state.swaps.done += 1;
-            state.newcomers = Some(Newcomers { crew, first: None });
-        });
+            state.newcomers.replace(Newcomers { crew, first: None }).is_some()
+        })
     }
 
     /// No worker will ever take a frame again.
@@ -369,7 +369,7 @@ impl Stream {
     /// Begins or ends flushing. Both ways, what is inside is thrown away and counted under `cause`; events that stick to
     /// the pad are given back.
     pub(super) fn flush(&self, flushing: bool, cause: Cause) -> Vec<gst::Event> {
-        self.update(|state| {
+        let (sticky, rest) = self.update(|state| {
             // A pad that is not active refuses everything, whatever a late flush says.
             state.flushing = flushing || !state.active;
             state.generation += 1;
@@ -378,17 +378,20 @@ impl Stream {
             state.lost.add(cause, frames);
             state.gaps.reset();
             state.flow = Ok(gst::FlowSuccess::Ok);
-            let mut sticky = Vec::new();
+            let (mut sticky, mut rest) = (Vec::new(), Vec::new());
             for item in state.order.clear() {
                 match item {
                     Item::Event(e) if !matches!(e.type_(), gst::EventType::Eos | gst::EventType::Segment) => {
                         sticky.extend(e.is_sticky().then_some(e));
                     }
                     Item::Lost(cause, frames) => state.lost.add(cause, frames),
-                    Item::Event(_) | Item::Answer(_) => {}
+                    Item::Event(_) | Item::Answer(_) => rest.push(item),
                 }
             }
-            sticky
-        })
+            (sticky, rest)
+        });
+        // Buffers are let go of outside the lock: they may be the last ones of their pool.
+        drop(rest);
+        sticky
     }
 }

@@ -49,8 +49,10 @@ pub(super) struct Worker {
     /// Where a successor reports to, until it takes over.
     notices: Option<mpsc::UnboundedSender<(Who, Notice)>>,
     pub(super) supervisor: Supervisor,
-    /// What was changed since the arguments were made.
-    pub(super) tuning: Tuning,
+    /// What was changed since the arguments were made, and accepted.
+    accepted: Tuning,
+    /// What was asked for since, and not answered yet.
+    wished: Tuning,
     epoch: Instant,
 }
 
@@ -64,16 +66,16 @@ pub(super) struct Parts {
     pub(super) router: Arc<Router>,
     /// Set for a successor.
     pub(super) notices: Option<mpsc::UnboundedSender<(Who, Notice)>>,
-    /// What was changed since the arguments were made.
-    pub(super) tuning: Tuning,
+    /// What was asked for since the arguments were made.
+    pub(super) wished: Tuning,
 }
 
 impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { who, argv, limits, requests, listener, router, notices, tuning } = parts;
+        let Parts { who, argv, limits, requests, listener, router, notices, wished } = parts;
         let supervisor = Supervisor::new(limits.policy, notices.is_some(), Duration::ZERO);
-        let epoch = Instant::now();
-        Self { who, argv, limits, requests, listener, router, notices, supervisor, tuning, epoch }
+        let (accepted, epoch) = (Tuning::new(), Instant::now());
+        Self { who, argv, limits, requests, listener, router, notices, supervisor, accepted, wished, epoch }
     }
 
     /// Keeps a process running until it is to retire, or the pool lets go of the requests' other end.
@@ -109,6 +111,9 @@ impl Worker {
             Some(reason) => format!("{}: {reason}", end.text),
             None => end.text,
         };
+        if !self.catch_up() {
+            return false;
+        }
         if self.notices.is_some() {
             self.notify(Notice::Failed(text));
             return false;
@@ -130,6 +135,19 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Takes what was asked for while the process ended; false = it is to retire.
+    fn catch_up(&mut self) -> bool {
+        while let Ok(request) = self.requests.try_recv() {
+            match request {
+                Request::Retire => return false,
+                Request::TakeOver => self.take_over(),
+                Request::Tune(setting, value) => self.tune(setting, value),
+                request => self.refuse(request),
+            }
+        }
+        true
     }
 
     /// Waits out the back-off.
@@ -172,14 +190,26 @@ impl Worker {
         self.supervisor.take_over();
     }
 
-    /// Every process from now on gets this setting.
+    /// Every process from now on is asked for this setting.
     pub(super) fn tune(&mut self, setting: Setting, value: Value) {
-        tuning::keep(&mut self.tuning, setting, value);
+        tuning::keep(&mut self.wished, setting, value);
     }
 
-    /// A setting was refused; the next process is not asked for it.
-    pub(super) fn untune(&mut self, setting: Setting, value: &Value) {
-        self.tuning.retain(|(other, kept)| *other != setting || kept != value);
+    /// A process has answered.
+    pub(super) fn tuned(&mut self, setting: Setting, value: &Value, accepted: bool) {
+        self.wished.retain(|(other, wished)| *other != setting || wished != value);
+        if accepted {
+            tuning::keep(&mut self.accepted, setting, value.clone());
+        }
+    }
+
+    /// What a new process has to be asked for.
+    pub(super) fn tuning(&self) -> Tuning {
+        let mut all = self.accepted.clone();
+        for (setting, value) in &self.wished {
+            tuning::keep(&mut all, *setting, value.clone());
+        }
+        all
     }
 
     /// Time since this worker's beginning.

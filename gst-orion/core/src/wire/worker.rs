@@ -187,13 +187,24 @@ impl WorkerMessage {
                 let mut ready: Ready = super::fields(&kind, body)?;
                 clean(&mut ready.worker);
                 clean(&mut ready.version);
+                let models = &mut ready.models;
+                for text in [&mut models.size, &mut models.file_640, &mut models.file_320].into_iter().flatten() {
+                    clean(text);
+                }
                 if ready.protocol == PROTOCOL {
                     Ok(Self::Ready(ready))
                 } else {
                     Err(refused(&kind, "protocol", format!("{} is not spoken here, only {PROTOCOL}", ready.protocol)))
                 }
             }
-            "ack" => super::fields(&kind, body).map(Self::Ack),
+            "ack" => {
+                let mut ack: Ack = super::fields(&kind, body)?;
+                clean(&mut ack.command);
+                if let Some(error) = &mut ack.error {
+                    clean(error);
+                }
+                Ok(Self::Ack(ack))
+            }
             "error" => {
                 let mut fault: WorkerFault = super::fields(&kind, body)?;
                 clean(&mut fault.code);
@@ -327,6 +338,16 @@ mod tests {
         let fault = json!({"type": "error", "code": "a\0", "message": "\0b"});
         let WorkerMessage::Fault(fault) = decode(&fault).unwrap() else { panic!("not an error") };
         assert_eq!((fault.code.as_str(), fault.message.as_str()), ("a\u{fffd}", "\u{fffd}b"));
+        let ack = json!({"type": "ack", "id": "1", "command": "c\0", "status": "error", "error": "\0e"});
+        let WorkerMessage::Ack(ack) = decode(&ack).unwrap() else { panic!("not an ack") };
+        assert_eq!((ack.command.as_str(), ack.error.as_deref()), ("c\u{fffd}", Some("\u{fffd}e")));
+        let models = json!({"size": "n\0", "file_640": "\0"});
+        let ready = json!({"type": "ready", "protocol": 1, "worker": "w", "version": "1", "pid": 1, "models": models});
+        let WorkerMessage::Ready(ready) = decode(&ready).unwrap() else { panic!("not ready") };
+        assert_eq!(
+            (ready.models.size.as_deref(), ready.models.file_640.as_deref()),
+            (Some("n\u{fffd}"), Some("\u{fffd}"))
+        );
     }
 
     #[test]
