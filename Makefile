@@ -71,17 +71,24 @@ test-python: python-dev
 # Where the benchmarks find models and photos, which are not part of this repository.
 DATA ?= ../shared/data
 
-bench: python-dev ## measure what a region of interest gains and costs (DATA=folder with models and photos)
+bench: python-dev ## measure regions, worker overhead, model swaps, several workers (DATA=folder with models, photos, clips)
 	$(PYTHON) tests/bench/attention.py --data '$(DATA)'
+	cargo test --release --locked --quiet --package gst-orion --test throughput -- --nocapture
+	cargo test --release --locked --quiet --package gst-orion --test worker_faults -- --nocapture --test-threads 1
+	cargo bench --locked --quiet --package gst-orion --bench workers -- '$(abspath $(DATA))'
 
 install: build ## install plugin, daemon, worker and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so
 	install -D -m 755 target/release/orion-launch $(DESTDIR)$(PREFIX)/bin/orion-launch
 	install -D -m 755 target/release/orion-camera $(DESTDIR)$(PREFIX)/bin/orion-camera
-	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion
 	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
 	install -m 644 models/*.lock models/pyproject.toml $(DESTDIR)$(PREFIX)/share/orion/models
 	install -m 644 models/orion_worker/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker
+	install -m 644 models/orion_worker/conformance/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance
+	install -m 644 models/examples/*.py $(DESTDIR)$(PREFIX)/share/orion/models/examples
+	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/orion
 	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
 	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
 

@@ -55,8 +55,11 @@ pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, glib::BoolError> {
     result.instance_id.clone_from(&job.info.instance_id);
     result.room_id.clone_from(&job.info.room_id);
     result.timestamp = timestamp::rfc3339(job.info.captured);
-    let json = serde_json::to_string(&result).map_err(|e| glib::bool_error!("cannot write the result: {}", e))?;
     let size = size(&job, &result);
+    if let Some((width, height)) = size {
+        result.clip(width, height);
+    }
+    let json = serde_json::to_string(&result).map_err(|e| glib::bool_error!("cannot write the result: {}", e))?;
     let mut buffer = job.buffer;
     let target = buffer.make_mut();
     if !meta::has_frame(target) {

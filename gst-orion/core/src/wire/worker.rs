@@ -263,7 +263,38 @@ impl InferenceResult {
             let reason = format!("is {} for {} detections", self.data.count, self.data.detections.len());
             return Err(refused(&self.kind, "data.count", reason));
         }
+        let timing = &self.timing;
+        for (field, value) in [
+            ("preprocess_ms", timing.preprocess_ms),
+            ("inference_ms", timing.inference_ms),
+            ("postprocess_ms", timing.postprocess_ms),
+            ("total_ms", timing.total_ms),
+        ] {
+            if !value.is_finite() || value < 0.0 {
+                let reason = format!("must be a time of at least 0, got {value}");
+                return Err(refused(&self.kind, format!("timing.{field}"), reason));
+            }
+        }
         Ok(())
+    }
+
+    /// Cuts the boxes at the frame's edges, `width` and `height` in pixels; what lies outside goes.
+    pub fn clip(&mut self, width: u32, height: u32) {
+        self.data.detections.retain_mut(|detection| detection.bbox.clip(f64::from(width), f64::from(height)));
+        self.data.count = self.data.detections.len() as u64;
+    }
+}
+
+impl BBox {
+    /// Cuts it at the edges; whether anything is left.
+    fn clip(&mut self, width: f64, height: f64) -> bool {
+        if self.x >= 0.0 && self.y >= 0.0 && self.x + self.width <= width && self.y + self.height <= height {
+            return true;
+        }
+        let (right, bottom) = ((self.x + self.width).min(width), (self.y + self.height).min(height));
+        let (x, y) = (self.x.max(0.0), self.y.max(0.0));
+        *self = Self { x, y, width: right - x, height: bottom - y };
+        self.width > 0.0 && self.height > 0.0
     }
 }
 
@@ -327,6 +358,25 @@ mod tests {
         assert!(matches!(decode(&message), Err(WireError::NoType)));
         assert!(matches!(decode(&json!([1, 2])), Err(WireError::NotAMessage(_))));
         assert!(matches!(WorkerMessage::decode(&[]), Err(WireError::NotAMessage(_))));
+    }
+
+    #[test]
+    fn boxes_are_cut_at_the_edges_of_the_frame() {
+        let mut message = result();
+        let detection = |x: f64, width: f64| json!({"bbox": {"x": x, "y": 1.0, "width": width, "height": 2.0}, "confidence": 0.5, "label": "person"});
+        *message.pointer_mut("/data/detections").unwrap() = json!([
+            detection(3.0, 4.0),
+            detection(-5.0, 7.0),
+            detection(8.0, 1e300),
+            detection(-9.0, 9.0),
+            detection(11.0, 1.0)
+        ]);
+        *message.pointer_mut("/data/count").unwrap() = json!(5);
+        let WorkerMessage::Result(mut result) = decode(&message).unwrap() else { panic!("not a result") };
+        result.clip(10, 10);
+        let sides = result.data.detections.iter().map(|d| (d.bbox.x, d.bbox.width)).collect::<Vec<_>>();
+        assert_eq!(sides, [(3.0, 4.0), (0.0, 2.0), (8.0, 2.0)]);
+        assert_eq!(result.data.count, 3);
     }
 
     #[test]
