@@ -198,7 +198,8 @@ fn main() {
         return;
     }
     let parts = ["swaps", "workers", "file"];
-    let chosen = |part: &str| words.iter().all(|word| !parts.contains(&word.as_str()) || word == part);
+    let named = |word: &String| parts.contains(&word.as_str());
+    let chosen = |part: &str| !words.iter().any(named) || words.iter().any(|word| word == part);
     let pictures = pictures(&clip, 150);
     if chosen("swaps") {
         swaps(&models, &pictures);

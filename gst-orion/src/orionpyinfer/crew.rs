@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_secs(1);
 const WAIT_FOR_FRAME: Duration = Duration::from_secs(1);
 /// And how many times as long as the last one took to come.
 const FRAMES_TO_WAIT: u32 = 3;
+/// How long a new crew waits for the old one to finish what it has in hand.
+const HANDOVER: Duration = Duration::from_secs(2);
 /// How often it looks for one.
 const LOOK_FOR_FRAME: Duration = Duration::from_millis(20);
 
@@ -103,6 +105,8 @@ pub(super) struct Crews {
     tasks: HashMap<Id, Who>,
     crew: Crew,
     incoming: Option<Incoming>,
+    /// Closes when those before the present crew have nothing in hand any more; and how long that may take.
+    handover: Option<(mpsc::Receiver<()>, Instant)>,
     /// Those that finish what they have in hand; held, as letting go of the way to them would hurry them.
     retiring: Vec<Member>,
     memory: MemoryWatch,
@@ -132,6 +136,7 @@ impl Crews {
             tasks: HashMap::new(),
             crew,
             incoming: None,
+            handover: None,
             retiring: Vec::new(),
             memory: MemoryWatch::default(),
             epoch: now,
@@ -163,6 +168,7 @@ impl Crews {
                 Some((who, notice)) = self.notices.recv() => self.on_notice(who, notice),
                 Some(ended) = self.runs.join_next_with_id(), if !self.runs.is_empty() => self.on_end(ended),
                 () = look(checking) => self.check(),
+                () = finished(&mut self.handover) => self.begin_work(),
                 _ = tick.tick() => self.on_tick(),
             }
         }
@@ -324,7 +330,7 @@ impl Crews {
     fn give_up(&mut self, incoming: Incoming, reason: String, overtaken: bool) {
         self.listener.keep_latest(false);
         let Crew { spec, members, .. } = incoming.crew;
-        self.retire(members);
+        self.retire(members, None);
         self.listener.news(News::GivenUp { spec, reason, overtaken });
     }
 
@@ -343,13 +349,24 @@ impl Crews {
             // If it has ended since, that is supervised like any other end.
             let _ = member.way.send(Request::TakeOver);
         }
-        self.retire(mem::take(&mut old.members));
+        // While the old ones finish, the new ones would only slow them down.
+        let (told, finished) = mpsc::channel(1);
+        self.retire(mem::take(&mut old.members), Some(&told));
+        self.handover = Some((finished, Instant::now() + HANDOVER));
     }
 
-    fn retire(&mut self, members: Vec<Member>) {
+    /// The old ones have finished, or had their time.
+    fn begin_work(&mut self) {
+        self.handover = None;
+        for member in &self.crew.members {
+            let _ = member.way.send(Request::Begin);
+        }
+    }
+
+    fn retire(&mut self, members: Vec<Member>, told: Option<&mpsc::Sender<()>>) {
         for member in members {
             self.router.close(member.who.id);
-            if member.way.send(Request::Retire).is_ok() {
+            if member.way.send(Request::Retire(told.cloned())).is_ok() {
                 self.retiring.push(member);
             }
         }
@@ -394,6 +411,16 @@ impl Crews {
                 "max-worker-memory is {limit} bytes, but a fresh worker already holds {resident}; it is left alone"
             ))),
         }
+    }
+}
+
+async fn finished(handover: &mut Option<(mpsc::Receiver<()>, Instant)>) {
+    match handover {
+        // Nothing is ever sent: it ends when the last one lets go of it.
+        Some((told, deadline)) => {
+            let _ = time::timeout_at(*deadline, told.recv()).await;
+        }
+        None => future::pending().await,
     }
 }
 

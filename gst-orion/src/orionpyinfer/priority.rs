@@ -1,36 +1,50 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Lets a process load in the background, so that those at work keep their pace.
 
-use rustix::process::{Pid, Resource, getpriority_process, getrlimit, setpriority_pgrp};
+use std::{fs, io};
+
+use rustix::process::{Pid, Resource, getpriority_process, getrlimit, setpriority_process};
 
 /// Steps on the nice scale: the others then get about three times the processor time (sched(7)).
 const STEPS: i32 = 5;
 /// Number of `CAP_SYS_NICE`, capabilities(7).
 const CAP_SYS_NICE: u32 = 23;
 
-/// A process group that runs at a lower priority for the time being.
+/// A process that runs at a lower priority for the time being.
 pub(super) struct Background {
-    group: Pid,
+    pid: Pid,
     before: i32,
 }
 
 impl Background {
-    /// Lowers the priority of a process group, where it may be raised again afterwards; else it stays as it is.
+    /// Lowers the priority of a process and of what it will start, where it may be raised again afterwards; else it stays
+    /// as it is.
     pub(super) fn enter(pid: u32) -> Option<Self> {
-        let group = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let before = getpriority_process(None).ok()?;
         if !may_be_raised_to(before) {
             return None;
         }
-        setpriority_pgrp(Some(group), before + STEPS).ok()?;
-        Some(Self { group, before })
+        set(pid, before + STEPS).ok()?;
+        Some(Self { pid, before })
     }
 
     /// Gives it back its priority. To be called only while the process lives or was not waited for.
     pub(super) fn leave(self) {
         // If the process has just ended, it needs none.
-        let _ = setpriority_pgrp(Some(self.group), self.before);
+        let _ = set(self.pid, self.before);
     }
+}
+
+/// On Linux each thread has a nice value of its own, which those that it starts inherit; setpriority(2).
+fn set(pid: Pid, nice: i32) -> io::Result<()> {
+    setpriority_process(Some(pid), nice)?;
+    for task in fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()))?.flatten() {
+        let thread = task.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        // A thread may have ended meanwhile.
+        let _ = thread.map(|thread| setpriority_process(Some(thread), nice));
+    }
+    Ok(())
 }
 
 fn may_be_raised_to(nice: i32) -> bool {
@@ -48,22 +62,27 @@ fn may_be_raised_to(nice: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{os::unix::process::CommandExt, process::Command};
+    use std::{sync::mpsc, thread};
 
     #[test]
-    fn a_group_goes_to_the_background_and_comes_back() {
-        let mut child = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
-        let pid = Pid::from_child(&child);
-        let before = getpriority_process(Some(pid)).unwrap();
-        match Background::enter(child.id()) {
+    fn every_thread_goes_to_the_background_and_comes_back() {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (told, tid) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            told.send(rustix::thread::gettid()).unwrap();
+            let _ = stopped.recv();
+        });
+        let tid = tid.recv().unwrap();
+        let before = getpriority_process(Some(tid)).unwrap();
+        match Background::enter(std::process::id()) {
             Some(background) => {
-                assert_eq!(getpriority_process(Some(pid)), Ok(before + STEPS));
+                assert_eq!(getpriority_process(Some(tid)), Ok(before + STEPS));
                 background.leave();
             }
             None => assert!(!may_be_raised_to(before)),
         }
-        assert_eq!(getpriority_process(Some(pid)), Ok(before));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        assert_eq!(getpriority_process(Some(tid)), Ok(before));
+        drop(stop);
+        thread.join().unwrap();
     }
 }

@@ -8,6 +8,7 @@ use orion_core::{
     wire::{InferenceResult, Ready},
 };
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::{
     crew::{Spec, Wish},
@@ -100,10 +101,12 @@ pub(super) enum Request {
     Check(u64, Arc<Message>),
     /// A setting to change.
     Tune(Setting, Value),
-    /// The successor is at work from now on.
+    /// The successor is at work from now on, but takes no frame yet.
     TakeOver,
-    /// Finish what is in hand and end.
-    Retire,
+    /// Those before it have finished: take frames.
+    Begin,
+    /// Finish what is in hand and end; the other end is told by letting go of this when the hand is empty.
+    Retire(Option<mpsc::Sender<()>>),
 }
 
 /// What a successor tells its crew.

@@ -77,6 +77,8 @@ pub(super) struct Session<'a> {
     deframer: Deframer,
     lines: Lines,
     next: Next,
+    /// Let go of when it retires and has nothing in hand any more.
+    told: Option<mpsc::Sender<()>>,
     /// Said instead of the exit status when the host ended it.
     verdict: Option<(String, Exit)>,
 }
@@ -107,6 +109,7 @@ impl<'a> Session<'a> {
             deframer: Deframer::default(),
             lines: Lines::default(),
             next: Next::Supervise,
+            told: None,
             verdict: None,
         };
         session.status();
@@ -275,14 +278,20 @@ impl<'a> Session<'a> {
                 self.requests_open = false;
                 self.close(Next::Stop);
             }
-            Some(Request::Retire) => self.close(Next::Retire),
+            Some(Request::Retire(told)) => {
+                self.told = told.filter(|_| !self.hand.is_empty());
+                self.close(Next::Retire);
+            }
+            Some(Request::Begin) => {
+                self.worker.held = false;
+                self.offer();
+            }
             Some(Request::TakeOver) => {
                 self.worker.take_over();
                 if let (Some(background), None) = (self.background.take(), &self.exited) {
                     background.leave();
                 }
                 self.status();
-                self.offer();
             }
             Some(Request::Tune(setting, value)) => {
                 self.worker.tune(setting, value.clone());
@@ -327,7 +336,7 @@ impl<'a> Session<'a> {
         let ready = matches!(self.worker.supervisor.state(), State::Ready | State::Busy);
         // One that does not read gets nothing more.
         let stuck = !self.hand.is_empty() && self.hand.front().is_none();
-        if !ready || !self.works() || !self.hand.has_room() || stuck {
+        if self.worker.held || !ready || !self.works() || !self.hand.has_room() || stuck {
             return;
         }
         if let Some(front) = self.hand.front().filter(|front| front.live) {
@@ -475,6 +484,9 @@ impl<'a> Session<'a> {
         self.front_since = now;
         self.write_deadline = self.hand.is_front_unwritten().then(|| now + self.worker.limits.write_timeout);
         self.status();
+        if self.hand.is_empty() {
+            self.told = None;
+        }
         let deadline = now + self.patience();
         if let (Next::Retire, Some(ending)) = (self.next, &mut self.ending) {
             ending.wait_until(deadline);

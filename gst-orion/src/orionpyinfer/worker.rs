@@ -49,6 +49,8 @@ pub(super) struct Worker {
     /// Where a successor reports to, until it takes over.
     notices: Option<mpsc::UnboundedSender<(Who, Notice)>>,
     pub(super) supervisor: Supervisor,
+    /// It is at work, but those before it have not finished yet.
+    pub(super) held: bool,
     /// What was changed since the arguments were made, and accepted.
     accepted: Tuning,
     /// What was asked for since, and not answered yet.
@@ -74,8 +76,8 @@ impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { who, argv, limits, requests, listener, router, notices, wished } = parts;
         let supervisor = Supervisor::new(limits.policy, notices.is_some(), Duration::ZERO);
-        let (accepted, epoch) = (Tuning::new(), Instant::now());
-        Self { who, argv, limits, requests, listener, router, notices, supervisor, accepted, wished, epoch }
+        let (held, accepted, epoch) = (false, Tuning::new(), Instant::now());
+        Self { who, argv, limits, requests, listener, router, notices, supervisor, held, accepted, wished, epoch }
     }
 
     /// Keeps a process running until it is to retire, or the pool lets go of the requests' other end.
@@ -129,7 +131,7 @@ impl Worker {
                 self.report(Report::Failed { text, tail });
                 loop {
                     match self.requests.recv().await {
-                        None | Some(Request::Retire) => return false,
+                        None | Some(Request::Retire(_)) => return false,
                         Some(request) => self.refuse(request),
                     }
                 }
@@ -141,8 +143,9 @@ impl Worker {
     fn catch_up(&mut self) -> bool {
         while let Ok(request) = self.requests.try_recv() {
             match request {
-                Request::Retire => return false,
+                Request::Retire(_) => return false,
                 Request::TakeOver => self.take_over(),
+                Request::Begin => self.held = false,
                 Request::Tune(setting, value) => self.tune(setting, value),
                 request => self.refuse(request),
             }
@@ -160,7 +163,8 @@ impl Worker {
             let rest = self.supervisor.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_sub(now));
             match time::timeout(rest, self.requests.recv()).await {
                 Err(_) => {}
-                Ok(None | Some(Request::Retire)) => return false,
+                Ok(None | Some(Request::Retire(_))) => return false,
+                Ok(Some(Request::Begin)) => self.held = false,
                 Ok(Some(Request::Tune(setting, value))) => self.tune(setting, value),
                 Ok(Some(request)) => self.refuse(request),
             }
@@ -187,6 +191,7 @@ impl Worker {
     /// It was a successor, and is at work now.
     pub(super) fn take_over(&mut self) {
         self.notices = None;
+        self.held = true;
         self.supervisor.take_over();
     }
 
