@@ -5,8 +5,10 @@ use std::{fs, io};
 
 use rustix::process::{Pid, Resource, getpriority_process, getrlimit, setpriority_process};
 
-/// Steps on the nice scale: the others then get about three times the processor time (sched(7)).
-const STEPS: i32 = 5;
+/// Steps on the nice scale: where processors are short, the others go first (sched(7)).
+const STEPS: i32 = 15;
+/// The nice scale ends here.
+const LOWEST: i32 = 19;
 /// Number of `CAP_SYS_NICE`, capabilities(7).
 const CAP_SYS_NICE: u32 = 23;
 
@@ -25,7 +27,7 @@ impl Background {
         if !may_be_raised_to(before) {
             return None;
         }
-        set(pid, before + STEPS).ok()?;
+        set(pid, lowered(before)).ok()?;
         Some(Self { pid, before })
     }
 
@@ -45,6 +47,10 @@ fn set(pid: Pid, nice: i32) -> io::Result<()> {
         let _ = thread.map(|thread| setpriority_process(Some(thread), nice));
     }
     Ok(())
+}
+
+fn lowered(nice: i32) -> i32 {
+    (nice + STEPS).min(LOWEST)
 }
 
 fn may_be_raised_to(nice: i32) -> bool {
@@ -76,7 +82,7 @@ mod tests {
         let before = getpriority_process(Some(tid)).unwrap();
         match Background::enter(std::process::id()) {
             Some(background) => {
-                assert_eq!(getpriority_process(Some(tid)), Ok(before + STEPS));
+                assert_eq!(getpriority_process(Some(tid)), Ok(lowered(before)));
                 background.leave();
             }
             None => assert!(!may_be_raised_to(before)),

@@ -6,11 +6,10 @@ use std::{future, io, process::ExitStatus, sync::Arc, time::Duration};
 use nix::sys::signal::Signal;
 use orion_core::{
     framing::Deframer,
-    hand::{Answered, Hand},
+    hand::Hand,
     ledger::Cause,
     pace::Pace,
     supervisor::{Exit, Overdue, State, Verdict},
-    wire::{Ack, InferenceResult, WorkerFault, WorkerMessage},
 };
 use tokio::{
     io::AsyncReadExt,
@@ -23,12 +22,14 @@ use super::{
     job::{Carried, Job, Message},
     priority::Background,
     process::{self, Group, Process},
-    report::{Notice, Report, Request},
+    report::{Report, Request},
     stderr::{self, Lines},
     tuning::Conversation,
     worker::Worker,
     writer::{self, Outgoing},
 };
+
+mod answers;
 
 /// What was written just before the end is still read for this long.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -54,11 +55,12 @@ pub(super) enum Next {
     Stop,
 }
 
+/// The conversation, as far as it has come.
 pub(super) struct Session<'a> {
     worker: &'a mut Worker,
     group: Group,
-    /// Set while it is a successor that loads.
-    background: Option<Background>,
+    /// Set while it is a successor that loads, with the time from which on it is to hurry.
+    background: Option<(Background, Duration)>,
     /// Takes what is to be written; dropped to close stdin.
     writer: Option<mpsc::Sender<Outgoing>>,
     hand: Hand<Carried>,
@@ -89,7 +91,10 @@ impl<'a> Session<'a> {
         let Process { stdin, mut stdout, mut stderr, mut exit, group } = process;
         let (writer, mut written, writing) = writer::start(stdin);
         let commands = Conversation::new(worker.tuning());
+        // On a machine that is never idle it must not starve.
+        let hurry = worker.now() + worker.limits.policy.startup_timeout / 4;
         let background = if worker.is_successor() { Background::enter(group.pid()) } else { None };
+        let background = background.map(|background| (background, hurry));
         let mut session = Self {
             worker,
             group,
@@ -134,7 +139,8 @@ impl<'a> Session<'a> {
         let end = self.exited.map(|(_, deadline)| deadline).or(self.ending.map(|ending| ending.deadline()));
         // Once it is ending, the limits of a working process mean nothing any more.
         let next = end.or(self.worker.supervisor.deadline());
-        let all = [next, self.write_deadline, self.offer_at, self.commands.deadline()];
+        let hurry = self.background.as_ref().map(|(_, hurry)| *hurry);
+        let all = [next, self.write_deadline, self.offer_at, self.commands.deadline(), hurry];
         all.into_iter().flatten().min().map(|deadline| deadline.saturating_sub(self.worker.now()))
     }
 
@@ -159,103 +165,6 @@ impl<'a> Session<'a> {
             self.verdict = None;
         }
         self.withdraw();
-    }
-
-    fn on_stdout(&mut self, read: io::Result<usize>, bytes: &[u8]) {
-        match read {
-            Ok(n) if n > 0 => self.deframer.push(&bytes[..n]),
-            _ => {
-                self.stdout_open = false;
-                return self.end_soon("closed its stdout", CLOSED_GRACE);
-            }
-        }
-        while self.stdout_open {
-            let message = match self.deframer.next_message() {
-                Ok(None) => return,
-                Ok(Some(body)) => WorkerMessage::decode(body),
-                Err(error) => {
-                    self.stdout_open = false;
-                    return self.kill(format!("sent no protocol message: {error}"), Exit::Own);
-                }
-            };
-            match message {
-                Ok(message) => self.on_message(message),
-                // What `ready` says decides whether the two understand each other.
-                Err(error) if self.worker.supervisor.state() == State::Starting => {
-                    self.stdout_open = false;
-                    return self.kill(format!("is no worker of this protocol: {error}"), Exit::Own);
-                }
-                // Every frame gets one answer, so this was it.
-                Err(error) => self.lose(None, Cause::WorkerError, format!("unreadable answer: {error}")),
-            }
-        }
-    }
-
-    fn on_message(&mut self, message: WorkerMessage) {
-        match message {
-            WorkerMessage::Ready(ready) if self.worker.supervisor.state() == State::Starting => {
-                let now = self.worker.now();
-                self.worker.supervisor.ready(now);
-                self.worker.announce(Box::new(ready));
-                self.ask();
-                self.status();
-                self.offer();
-            }
-            // It is not needed any more.
-            WorkerMessage::Ready(_) if self.worker.supervisor.state() == State::Stopped => {}
-            WorkerMessage::Ready(_) => self.odd("said `ready` twice".into()),
-            WorkerMessage::Result(result) => self.on_result(*result),
-            WorkerMessage::Fault(fault) => self.on_fault(&fault),
-            WorkerMessage::Ack(ack) => self.on_ack(ack),
-        }
-    }
-
-    fn on_result(&mut self, result: InferenceResult) {
-        let seq = result.frame_seq;
-        let (due, front) = (self.hand.due(), self.hand.front().map(|carried| carried.target));
-        let carried = match self.hand.answered(Some(seq)) {
-            Answered::Due(carried) => carried,
-            Answered::PassedOver { lost, item } => {
-                for carried in lost {
-                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
-                }
-                item
-            }
-            Answered::Nothing => return self.odd(format!("answered frame {seq} when {due:?} was due")),
-        };
-        match carried {
-            None => self.odd(format!("answered frame {seq} after it was given up")),
-            Some(Carried { job: None, .. }) => self.worker.notify(Notice::Checked(Ok(()))),
-            Some(Carried { job: Some(mut job), .. }) => {
-                let prepare = Duration::try_from_secs_f64(result.timing.preprocess_ms / 1e3).unwrap_or_default();
-                let service = self.worker.now().saturating_sub(self.front_since);
-                self.pace.answered(front.flatten(), service, prepare);
-                // Let go of the picture, so that the buffer can be written to.
-                job.message = None;
-                self.worker.report(Report::Answer(Box::new((*job, result))));
-            }
-        }
-        self.free();
-    }
-
-    fn on_fault(&mut self, fault: &WorkerFault) {
-        let text = format!("{}: {}", fault.code, fault.message);
-        if fault.frame_seq.is_none() && fault.code == "bad_message" && self.commands.refused(&text) {
-            return self.tell_tuning();
-        }
-        let cause = match fault.code.as_str() {
-            "bad_frame" | "unsupported_format" => Cause::DecodeError,
-            _ => Cause::WorkerError,
-        };
-        self.lose(fault.frame_seq, cause, text);
-    }
-
-    fn on_ack(&mut self, ack: Ack) {
-        if self.commands.acknowledged(&ack) {
-            self.tell_tuning();
-        } else {
-            self.odd(format!("acknowledged {:?}, which nobody sent", ack.command));
-        }
     }
 
     fn on_stderr(&mut self, read: io::Result<usize>, bytes: &[u8]) {
@@ -288,9 +197,7 @@ impl<'a> Session<'a> {
             }
             Some(Request::TakeOver) => {
                 self.worker.take_over();
-                if let (Some(background), None) = (self.background.take(), &self.exited) {
-                    background.leave();
-                }
+                self.leave_background();
                 self.status();
             }
             Some(Request::Tune(setting, value)) => {
@@ -361,6 +268,12 @@ impl<'a> Session<'a> {
         self.worker.report(Report::Unavailable);
     }
 
+    fn leave_background(&mut self) {
+        if let (Some((background, _)), None) = (self.background.take(), &self.exited) {
+            background.leave();
+        }
+    }
+
     /// Sends the commands that may go now.
     fn ask(&mut self) {
         let ready = !matches!(self.worker.supervisor.state(), State::Starting | State::Stalled);
@@ -412,6 +325,9 @@ impl<'a> Session<'a> {
                 self.lose_one(carried, Cause::WorkerError, text);
             }
         }
+        if self.background.as_ref().is_some_and(|(_, hurry)| now >= *hurry) {
+            self.leave_background();
+        }
         if self.offer_at.is_some_and(|at| now >= at) {
             self.offer();
         }
@@ -442,33 +358,6 @@ impl<'a> Session<'a> {
                     );
                 }
             }
-        }
-    }
-
-    /// A frame has its answer, but no result; `seq` none = the one that was due.
-    fn lose(&mut self, seq: Option<u64>, cause: Cause, text: String) {
-        match self.hand.answered(seq) {
-            Answered::Nothing => return self.odd(text),
-            Answered::Due(None) => self.odd(text),
-            Answered::Due(Some(carried)) => self.lose_one(carried, cause, text),
-            Answered::PassedOver { lost, item } => {
-                for carried in lost {
-                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
-                }
-                if let Some(carried) = item {
-                    self.lose_one(carried, cause, text);
-                }
-            }
-        }
-        self.free();
-    }
-
-    fn lose_one(&mut self, carried: Carried, cause: Cause, text: String) {
-        match carried.job {
-            Some(job) => self.worker.report(Report::Lost(job, cause, text)),
-            // A picture that nobody can read says nothing about the model.
-            None if cause == Cause::DecodeError => self.worker.notify(Notice::Checked(Ok(()))),
-            None => self.worker.notify(Notice::Checked(Err(text))),
         }
     }
 

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the process says on stdout, and what that means for the frames in hand.
+
+use std::{io, time::Duration};
+
+use orion_core::{
+    hand::Answered,
+    ledger::Cause,
+    supervisor::{Exit, State},
+    wire::{Ack, InferenceResult, WorkerFault, WorkerMessage},
+};
+
+use super::{CLOSED_GRACE, Session};
+use crate::orionpyinfer::{
+    job::Carried,
+    report::{Notice, Report},
+};
+
+impl Session<'_> {
+    pub(super) fn on_stdout(&mut self, read: io::Result<usize>, bytes: &[u8]) {
+        match read {
+            Ok(n) if n > 0 => self.deframer.push(&bytes[..n]),
+            _ => {
+                self.stdout_open = false;
+                return self.end_soon("closed its stdout", CLOSED_GRACE);
+            }
+        }
+        while self.stdout_open {
+            let message = match self.deframer.next_message() {
+                Ok(None) => return,
+                Ok(Some(body)) => WorkerMessage::decode(body),
+                Err(error) => {
+                    self.stdout_open = false;
+                    return self.kill(format!("sent no protocol message: {error}"), Exit::Own);
+                }
+            };
+            match message {
+                Ok(message) => self.on_message(message),
+                // What `ready` says decides whether the two understand each other.
+                Err(error) if self.worker.supervisor.state() == State::Starting => {
+                    self.stdout_open = false;
+                    return self.kill(format!("is no worker of this protocol: {error}"), Exit::Own);
+                }
+                // Every frame gets one answer, so this was it.
+                Err(error) => self.lose(None, Cause::WorkerError, format!("unreadable answer: {error}")),
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: WorkerMessage) {
+        match message {
+            WorkerMessage::Ready(ready) if self.worker.supervisor.state() == State::Starting => {
+                let now = self.worker.now();
+                self.worker.supervisor.ready(now);
+                self.worker.announce(Box::new(ready));
+                self.ask();
+                self.status();
+                self.offer();
+            }
+            // It is not needed any more.
+            WorkerMessage::Ready(_) if self.worker.supervisor.state() == State::Stopped => {}
+            WorkerMessage::Ready(_) => self.odd("said `ready` twice".into()),
+            WorkerMessage::Result(result) => self.on_result(*result),
+            WorkerMessage::Fault(fault) => self.on_fault(&fault),
+            WorkerMessage::Ack(ack) => self.on_ack(ack),
+        }
+    }
+
+    fn on_result(&mut self, result: InferenceResult) {
+        let seq = result.frame_seq;
+        let (due, front) = (self.hand.due(), self.hand.front().map(|carried| carried.target));
+        let carried = match self.hand.answered(Some(seq)) {
+            Answered::Due(carried) => carried,
+            Answered::PassedOver { lost, item } => {
+                for carried in lost {
+                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
+                }
+                item
+            }
+            Answered::Nothing => return self.odd(format!("answered frame {seq} when {due:?} was due")),
+        };
+        match carried {
+            None => self.odd(format!("answered frame {seq} after it was given up")),
+            Some(Carried { job: None, .. }) => self.worker.notify(Notice::Checked(Ok(()))),
+            Some(Carried { job: Some(mut job), .. }) => {
+                let prepare = Duration::try_from_secs_f64(result.timing.preprocess_ms / 1e3).unwrap_or_default();
+                let service = self.worker.now().saturating_sub(self.front_since);
+                self.pace.answered(front.flatten(), service, prepare);
+                // Let go of the picture, so that the buffer can be written to.
+                job.message = None;
+                self.worker.report(Report::Answer(Box::new((*job, result))));
+            }
+        }
+        self.free();
+    }
+
+    fn on_fault(&mut self, fault: &WorkerFault) {
+        let text = format!("{}: {}", fault.code, fault.message);
+        if fault.frame_seq.is_none() && fault.code == "bad_message" && self.commands.refused(&text) {
+            return self.tell_tuning();
+        }
+        let cause = match fault.code.as_str() {
+            "bad_frame" | "unsupported_format" => Cause::DecodeError,
+            _ => Cause::WorkerError,
+        };
+        self.lose(fault.frame_seq, cause, text);
+    }
+
+    fn on_ack(&mut self, ack: Ack) {
+        if self.commands.acknowledged(&ack) {
+            self.tell_tuning();
+        } else {
+            self.odd(format!("acknowledged {:?}, which nobody sent", ack.command));
+        }
+    }
+
+    /// A frame has its answer, but no result; `seq` none = the one that was due.
+    fn lose(&mut self, seq: Option<u64>, cause: Cause, text: String) {
+        match self.hand.answered(seq) {
+            Answered::Nothing => return self.odd(text),
+            Answered::Due(None) => self.odd(text),
+            Answered::Due(Some(carried)) => self.lose_one(carried, cause, text),
+            Answered::PassedOver { lost, item } => {
+                for carried in lost {
+                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
+                }
+                if let Some(carried) = item {
+                    self.lose_one(carried, cause, text);
+                }
+            }
+        }
+        self.free();
+    }
+
+    pub(super) fn lose_one(&mut self, carried: Carried, cause: Cause, text: String) {
+        match carried.job {
+            Some(job) => self.worker.report(Report::Lost(job, cause, text)),
+            // A picture that nobody can read says nothing about the model.
+            None if cause == Cause::DecodeError => self.worker.notify(Notice::Checked(Ok(()))),
+            None => self.worker.notify(Notice::Checked(Err(text))),
+        }
+    }
+}
