@@ -75,6 +75,8 @@ pub struct Planned {
     pub time: u64,
     /// Stream time since the last full frame, ns; none = there was none.
     pub since_sweep: Option<u64>,
+    /// The answer to this frame has a say in the plan for the next one.
+    pub follows: bool,
 }
 
 /// One worker's result on a frame.
@@ -134,6 +136,7 @@ fn planned(s: &gst::StructureRef) -> Option<Planned> {
         origin: s.get("origin").ok()?,
         time: s.get("time").ok()?,
         since_sweep: s.get("since-sweep").ok(),
+        follows: s.get("follows").ok()?,
     })
 }
 
@@ -151,7 +154,7 @@ pub fn set_frame(buffer: &mut gst::BufferRef, info: &FrameInfo) -> Result<(), gl
     s.set("arrived", info.arrived);
     s.set("instance-id", info.instance_id.as_str());
     s.set("room-id", info.room_id.as_str());
-    for field in ["attention", "origin", "time", "since-sweep"] {
+    for field in ["attention", "origin", "time", "since-sweep", "follows"] {
         s.remove_field(field);
     }
     if let Some(planned) = &info.planned
@@ -160,6 +163,7 @@ pub fn set_frame(buffer: &mut gst::BufferRef, info: &FrameInfo) -> Result<(), gl
         s.set("attention", json);
         s.set("origin", planned.origin);
         s.set("time", planned.time);
+        s.set("follows", planned.follows);
         if let Some(since) = planned.since_sweep {
             s.set("since-sweep", since);
         }
@@ -268,7 +272,7 @@ mod tests {
             arrived: 9,
             instance_id: "a".into(),
             room_id: String::new(),
-            planned: Some(Planned { roi: full_frame, origin: 3, time: 4, since_sweep: Some(5) }),
+            planned: Some(Planned { roi: full_frame, origin: 3, time: 4, since_sweep: Some(5), follows: true }),
         };
         set_frame(buffer, &info).unwrap();
         assert_eq!(frame(buffer), Some(info.clone()));

@@ -324,6 +324,7 @@ impl OrionPyInfer {
         let live = self.is_live();
         // A reference, no copy.
         let lost = buffer.clone();
+        let mut is_followed = false;
         match self.stream.admit(buffer, patience, max_age)? {
             Admission::Dropped(None) => {}
             Admission::Dropped(Some((cause, text))) => {
@@ -333,6 +334,7 @@ impl OrionPyInfer {
                 self.post_qos(&lost, cause);
             }
             Admission::Send(id, job) => {
+                is_followed = job.is_followed();
                 drop(lost);
                 self.send(Some(id), job);
             }
@@ -341,7 +343,7 @@ impl OrionPyInfer {
                 self.send(None, job);
             }
         }
-        if live {
+        if live || is_followed {
             return self.stream.wait_for_idle(patience);
         }
         self.stream.flow()

@@ -45,6 +45,11 @@ impl Job {
     pub(super) fn target(&self) -> Option<TargetSize> {
         self.info.planned.as_ref().map(|planned| planned.roi.target_size)
     }
+
+    /// Whether the next frame is planned by the answer to this one.
+    pub(super) fn is_followed(&self) -> bool {
+        self.info.planned.as_ref().is_some_and(|planned| planned.follows)
+    }
 }
 
 /// A frame in a worker's hand.
@@ -53,6 +58,8 @@ pub(super) struct Carried {
     pub(super) job: Option<Box<Job>>,
     pub(super) target: Option<TargetSize>,
     pub(super) live: bool,
+    /// The next frame is planned by the answer to this one, and so not sent ahead of it.
+    pub(super) is_followed: bool,
 }
 
 impl Carried {
@@ -60,11 +67,11 @@ impl Carried {
     pub(super) fn new(mut job: Box<Job>, who: &Who) -> Self {
         job.sent = gst::get_timestamp().nseconds();
         job.crew = who.crew;
-        Self { target: job.target(), live: job.live, job: Some(job) }
+        Self { target: job.target(), live: job.live, is_followed: job.is_followed(), job: Some(job) }
     }
 
     /// A frame whose answer nobody else will see.
     pub(super) fn check() -> Self {
-        Self { job: None, target: None, live: false }
+        Self { job: None, target: None, live: false, is_followed: false }
     }
 }

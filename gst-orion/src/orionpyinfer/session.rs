@@ -246,6 +246,9 @@ impl<'a> Session<'a> {
         if self.worker.held || !ready || !self.works() || !self.hand.has_room() || stuck {
             return;
         }
+        if self.hand.front().is_some_and(|front| front.is_followed && !front.live) {
+            return;
+        }
         if let Some(front) = self.hand.front().filter(|front| front.live) {
             match self.pace.hand_over(front.target) {
                 // Not before it is known how long a frame takes.

@@ -217,7 +217,7 @@ impl OrionRoi {
             arrived,
             instance_id: settings.instance_id,
             room_id: settings.room_id,
-            planned: Some(meta::Planned { roi, origin: self.origin, time, since_sweep }),
+            planned: Some(meta::Planned { roi, origin: self.origin, time, since_sweep, follows: settings.auto_focus }),
         };
         state.seq += 1;
         state.ledger.forward();
