@@ -250,12 +250,15 @@ def test_an_idle_worker_uses_no_processor_time(start, model):
     worker.ready()
     for seq in range(5):
         worker.ask(frame_message(BLANK, seq))
-    before, start = worker.cpu_seconds(), time.monotonic()
-    # An idle worker writes nothing, so this waits for the full two seconds.
-    readable, _, _ = select.select([worker.process.stdout], [], [], 2.0)
-    assert not readable
-    used, elapsed = worker.cpu_seconds() - before, time.monotonic() - start
-    assert used / elapsed < 0.02, f"{used:.3f} s of processor time in {elapsed:.1f} s"
+    shares = []
+    # What the last frame has left to be done is over soon; threads that spin are not.
+    while not shares or (shares[-1] >= 0.02 and len(shares) < 10):
+        before, start = worker.cpu_seconds(), time.monotonic()
+        # An idle worker writes nothing, so this waits for the full second.
+        readable, _, _ = select.select([worker.process.stdout], [], [], 1.0)
+        assert not readable
+        shares.append((worker.cpu_seconds() - before) / (time.monotonic() - start))
+    assert shares[-1] < 0.02, f"shares of a processor, second by second: {shares}"
 
 
 def test_many_bad_frames_do_not_flood_the_log(worker):
