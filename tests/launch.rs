@@ -22,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 use orion_core::report::Report;
-use rumqttc::{Client, Event, Incoming, MqttOptions, QoS};
+use rumqttc::{Client, Connection, Event, Incoming, MqttOptions, QoS};
 use serde_json::Value;
 
 /// Longer than anything here takes on a busy machine.
@@ -156,27 +156,40 @@ fn get(address: &str, path: &str) -> (u16, Value) {
     (code, json)
 }
 
-/// The first `count` results.
-fn results(broker: &str, count: usize) -> Vec<(String, Report)> {
+/// A connection that gets what is published to `filter`.
+fn subscribe(broker: &str, filter: &str) -> (Client, Connection) {
     let port: u16 = broker.rsplit_once(':').unwrap().1.parse().unwrap();
     let mut options = MqttOptions::new("launch-test", ("127.0.0.1", port));
     options.set_keep_alive(5);
-    let (client, mut connection) = Client::builder(options).capacity(10).build();
-    client.subscribe("care/inferences/#", QoS::AtLeastOnce).unwrap();
+    let (client, connection) = Client::builder(options).capacity(10).build();
+    client.subscribe(filter, QoS::AtLeastOnce).unwrap();
+    (client, connection)
+}
+
+/// Topic and text of the next message.
+fn next_text(connection: &mut Connection) -> (String, String) {
     let deadline = Instant::now() + PATIENCE;
-    let mut results = Vec::new();
-    while results.len() < count {
+    loop {
         let event = connection.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         if let Event::Incoming(Incoming::Publish(message)) =
-            event.expect("results within the time").expect("a connection")
+            event.expect("a message within the time").expect("a connection")
         {
-            let topic = String::from_utf8(message.topic.to_vec()).unwrap();
-            results.push((topic, serde_json::from_slice(&message.payload).unwrap()));
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            return (text(&message.topic), text(&message.payload));
         }
+    }
+}
+
+/// The first `count` results.
+fn results(broker: &str, count: usize) -> Vec<(String, Report)> {
+    let (_client, mut connection) = subscribe(broker, "care/inferences/#");
+    let mut results = Vec::new();
+    while results.len() < count {
+        let (topic, text) = next_text(&mut connection);
+        results.push((topic, serde_json::from_str(&text).unwrap()));
     }
     results
 }
-
 /// Its children; each of its threads has its own.
 fn children(pid: u32) -> Vec<u32> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
@@ -224,7 +237,11 @@ fn watches(codec: &str) {
     let children = children(daemon.child.id());
     assert_eq!(children.len(), 2, "the broker and the worker");
     assert!(children.contains(&(process as u32)));
+    let own = |text: &str| ("care/status/test".to_owned(), text.to_owned());
+    let (_client, mut connection) = subscribe(&broker, "care/status/#");
+    assert_eq!(next_text(&mut connection), own("online"));
     daemon.signal(Signal::SIGTERM);
+    assert_eq!(next_text(&mut connection), own("stopped"), "before the daemon ends its broker");
     let (status, said) = daemon.end(SHUTDOWN);
     assert_eq!(status.code(), Some(0), "{said}");
     for element in ["source: ", "roi: ", "infer: ", "sink: "] {

@@ -16,111 +16,13 @@ use std::{
 };
 
 use gst::{glib, prelude::*};
-use gst_check::Harness;
 use gstorion::meta::{self, FrameInfo, Inference};
 use orion_core::report::{ClockSource, Report};
 use serde_json::{Value, json};
-use support::broker::{Broker, Certificates, PATIENCE, Subscriber, free_port, signal_process};
-
-/// One element with a bus of its own, playing.
-struct Sink {
-    element: gst::Element,
-    bus: gst::Bus,
-    harness: Harness,
-}
-
-impl Sink {
-    fn element(properties: &[(&str, &dyn ToValue)]) -> (gst::Element, gst::Bus) {
-        gst::init().unwrap();
-        gstorion::plugin_register_static().unwrap();
-        let element = gst::ElementFactory::make("orionmqttsink").build().unwrap();
-        // Tests must not wait for the longest interval, and the last message may take its time on a busy machine.
-        element.set_property("max-reconnect-interval", 200_000_000_u64);
-        element.set_property("drain-timeout", PATIENCE.as_nanos() as u64);
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        for (name, value) in properties {
-            element.set_property_from_value(name, &value.to_value());
-        }
-        (element, bus)
-    }
-
-    fn new(properties: &[(&str, &dyn ToValue)]) -> Self {
-        let (element, bus) = Self::element(properties);
-        let mut harness = Harness::with_element(&element, Some("sink"), None);
-        harness.set_src_caps_str("application/octet-stream");
-        Self { element, bus, harness }
-    }
-
-    fn at(port: u16, properties: &[(&str, &dyn ToValue)]) -> Self {
-        let port = u32::from(port);
-        let mut all: Vec<(&str, &dyn ToValue)> = vec![("port", &port), ("topic", &"t")];
-        all.extend_from_slice(properties);
-        Self::new(&all)
-    }
-
-    fn push(&mut self, text: &str) {
-        let buffer = gst::Buffer::from_slice(text.to_owned());
-        assert_eq!(self.harness.push(buffer), Ok(gst::FlowSuccess::Ok));
-    }
-
-    fn push_all(&mut self, numbers: std::ops::Range<usize>) {
-        numbers.for_each(|n| self.push(&n.to_string()));
-    }
-
-    /// Returns when everything is acknowledged.
-    fn eos(&mut self) {
-        assert!(self.harness.push_event(gst::event::Eos::new()));
-    }
-
-    fn stop(&self) {
-        assert_eq!(self.element.set_state(gst::State::Null), Ok(gst::StateChangeSuccess::Success));
-    }
-
-    fn stats(&self) -> gst::Structure {
-        self.element.property("stats")
-    }
-
-    fn count(&self, field: &str) -> u64 {
-        self.stats().get(field).unwrap()
-    }
-
-    fn dropped(&self, cause: &str) -> u64 {
-        let dropped: gst::Structure = self.stats().get("dropped").unwrap();
-        dropped.get(cause).unwrap()
-    }
-
-    /// The next message of this type, as its text.
-    fn message(&self, kind: gst::MessageType) -> String {
-        let patience = gst::ClockTime::from_nseconds(PATIENCE.as_nanos() as u64);
-        let message = self.bus.timed_pop_filtered(patience, &[kind]);
-        text(&message.expect("no message on the bus"))
-    }
-
-    /// The texts of all messages of this type that are there.
-    fn messages(&self, kind: gst::MessageType) -> Vec<String> {
-        let pop = || self.bus.pop_filtered(&[kind]);
-        std::iter::from_fn(pop).map(|message| text(&message)).collect()
-    }
-
-    #[track_caller]
-    fn adds_up(&self) {
-        let stats = self.stats();
-        let dropped: gst::Structure = stats.get("dropped").unwrap();
-        let dropped: u64 = dropped.iter().map(|(_, n)| n.get::<u64>().unwrap()).sum();
-        let get = |field: &str| stats.get::<u64>(field).unwrap();
-        assert_eq!(get("received"), get("forwarded") + get("in-flight") + dropped, "{stats}");
-    }
-}
-
-fn text(message: &gst::Message) -> String {
-    match message.view() {
-        gst::MessageView::Warning(warning) => warning.error().message().to_owned(),
-        gst::MessageView::Error(error) => error.error().message().to_owned(),
-        gst::MessageView::Info(info) => info.error().message().to_owned(),
-        other => panic!("{other:?}"),
-    }
-}
+use support::{
+    broker::{Broker, PATIENCE, Subscriber, free_port, signal_process},
+    sink::{Sink, text},
+};
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
@@ -218,6 +120,8 @@ fn results_on_one_buffer_go_out_in_their_order() {
     sink.eos();
     assert_eq!((sink.count("received"), sink.count("forwarded")), (10, 10), "frames");
     assert_eq!((sink.count("published"), sink.count("acknowledged")), (30, 30), "messages");
+    let ms = |field: &str| sink.stats().get::<f64>(field).unwrap();
+    assert!(0.0 < ms("acknowledge-mean-ms") && ms("acknowledge-mean-ms") <= ms("acknowledge-p99-ms") + 1e-9);
     assert_eq!(sink.stats().get::<bool>("connected"), Ok(true));
     assert_eq!(sink.stats().get::<&str>("last-error"), Ok(""));
     sink.adds_up();
@@ -277,6 +181,7 @@ fn a_broker_that_is_down_stalls_nothing_and_gets_everything_later() {
     let mut sink = Sink::at(port, &[]);
     sink.push_all(0..100);
     assert_eq!((sink.count("received"), sink.count("in-flight"), sink.count("buffered")), (100, 100, 100));
+    assert_eq!(sink.count("buffered-bytes"), 10 + 2 * 90);
     let warning = sink.message(gst::MessageType::Warning);
     for part in [&format!("127.0.0.1:{port}"), "Connection refused", "is mosquitto"] {
         assert!(warning.contains(part), "{warning}");
@@ -497,35 +402,6 @@ fn a_frozen_broker_is_noticed_and_gets_everything_when_it_thaws() {
     }
     assert_eq!(first_occurrences(got), numbers(10..20));
     assert_eq!(sink.count("forwarded"), 20);
-}
-
-#[test]
-fn a_certificate_of_the_right_authority_is_accepted_and_no_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let good = Certificates::make(dir.path(), "good");
-    let other = Certificates::make(dir.path(), "other");
-    let (cert, key) = (good.cert.display(), good.key.display());
-    let config = format!("allow_anonymous true\ncertfile {cert}\nkeyfile {key}");
-    let broker = Broker::start_with(free_port(), &config);
-    let uri = format!("mqtts://127.0.0.1:{}", broker.port());
-    let ca = |certificates: &Certificates| certificates.ca.to_str().unwrap().to_owned();
-    let mut sink = Sink::new(&[("uri", &uri), ("tls-ca-file", &ca(&good)), ("topic", &"t")]);
-    sink.push_all(0..10);
-    sink.eos();
-    assert_eq!(sink.count("forwarded"), 10);
-    sink.stop();
-
-    let sink = Sink::new(&[("uri", &uri), ("tls-ca-file", &ca(&other))]);
-    let warning = sink.message(gst::MessageType::Warning);
-    for part in ["TLS", "certificate", "UnknownIssuer", "tls-ca-file"] {
-        assert!(warning.contains(part), "{warning}");
-    }
-    assert_eq!(sink.stats().get::<bool>("connected"), Ok(false));
-
-    let plain = format!("mqtt://127.0.0.1:{}", broker.port());
-    let sink = Sink::new(&[("uri", &plain)]);
-    let warning = sink.message(gst::MessageType::Warning);
-    assert!(warning.contains("does it want TLS (mqtts://)?") || warning.contains("reset"), "{warning}");
 }
 
 fn password_file(dir: &Path, user: &str, password: &str) -> std::path::PathBuf {

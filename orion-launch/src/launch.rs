@@ -158,11 +158,14 @@ fn infer(config: &Config, text: &mut String) {
 fn sink(config: &Config, broker: &str, text: &mut String) {
     let mqtt = &config.mqtt;
     let topic = format!("{}/inferences/{{instance_id}}/{{type}}", mqtt.prefix);
+    let status = format!("{}/status/{{instance_id}}", mqtt.prefix);
     let _ = write!(
         text,
-        " ! orionmqttsink name={SINK} uri={} topic={} mqtt-qos={}",
+        " ! orionmqttsink name={SINK} uri={} topic={} status-topic={} instance-id={} mqtt-qos={}",
         quoted(broker),
         quoted(&topic),
+        quoted(&status),
+        config.instance_id,
         mqtt.qos
     );
     for (property, value) in [("username", &mqtt.username), ("password-file", &mqtt.password_file)] {
@@ -213,7 +216,8 @@ mod tests {
             " ! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0",
             " ! orionpyinfer name=infer detector=auto model-size=n confidence=0.5 iou-threshold=0.45",
             r#" labels="person" workers=1 intra-op-threads=1"#,
-            r#" ! orionmqttsink name=sink uri="mqtt://127.0.0.1:1883" topic="care/inferences/{instance_id}/{type}" mqtt-qos=1"#,
+            r#" ! orionmqttsink name=sink uri="mqtt://127.0.0.1:1883" topic="care/inferences/{instance_id}/{type}""#,
+            r#" status-topic="care/status/{instance_id}" instance-id=ward-3 mqtt-qos=1"#,
         );
         assert_eq!(text, expected);
     }
@@ -245,6 +249,10 @@ mod tests {
             (|c| c.models.person_detector.worker_command = "python3 w.py".into(), r#" worker-command="python3 w.py""#),
             (|c| c.models.person_detector.labels = vec!["cat".into(), "dog".into()], r#" labels="cat,dog""#),
             (|c| c.mqtt.prefix = "house/x".into(), r#"topic="house/x/inferences/{instance_id}/{type}""#),
+            (
+                |c| c.mqtt.prefix = "house/x".into(),
+                r#" status-topic="house/x/status/{instance_id}" instance-id=orion "#,
+            ),
             (|c| c.mqtt.password_file = "/run/pw".into(), r#" password-file="/run/pw""#),
             (
                 |c| (c.rois.auto_focus.enabled, c.rois.auto_focus.strategy) = (true, Strategy::Velocity),

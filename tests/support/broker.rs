@@ -5,7 +5,6 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -24,43 +23,6 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A port that nobody listens at.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Files for TLS, made by openssl: a CA and a certificate for 127.0.0.1 and localhost that it signed.
-pub struct Certificates {
-    pub ca: PathBuf,
-    pub cert: PathBuf,
-    pub key: PathBuf,
-}
-
-impl Certificates {
-    /// Makes them in `dir`; `name` tells several apart.
-    pub fn make(dir: &Path, name: &str) -> Self {
-        let file = |suffix: &str| dir.join(format!("{name}-{suffix}.pem"));
-        let (ca, ca_key, cert, key, request) = (file("ca"), file("cakey"), file("cert"), file("key"), file("req"));
-        let extensions = dir.join(format!("{name}.ext"));
-        fs::write(&extensions, "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
-        let subject = format!("/CN={name}");
-        let ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-        let openssl = |args: &[&str], files: &[(&str, &Path)]| {
-            let mut command = Command::new("openssl");
-            command.args(args);
-            for (option, path) in files {
-                command.arg(option).arg(path);
-            }
-            let output = command.output().expect("openssl is needed");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        };
-        let begin = [&["req", "-x509", "-days", "2", "-subj", subject.as_str()][..], &ec].concat();
-        openssl(&begin, &[("-keyout", &ca_key), ("-out", &ca)]);
-        let begin = [&["req", "-subj", "/CN=127.0.0.1"][..], &ec].concat();
-        openssl(&begin, &[("-keyout", &key), ("-out", &request)]);
-        openssl(
-            &["x509", "-req", "-days", "2", "-CAcreateserial"],
-            &[("-in", &request), ("-CA", &ca), ("-CAkey", &ca_key), ("-extfile", &extensions), ("-out", &cert)],
-        );
-        Self { ca, cert, key }
-    }
 }
 
 /// A broker; killed when dropped.
@@ -138,6 +100,11 @@ impl Broker {
         thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         self.child = Some(child);
         assert!(listening, "mosquitto did not start: {log:#?}");
+    }
+
+    /// Loses what it had saved, while it is down.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(self.dir.path().join("mosquitto.db"));
     }
 
     /// Ends it in good order: it saves its state.

@@ -3,3 +3,5 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 pub mod broker;
+pub mod certificates;
+pub mod sink;

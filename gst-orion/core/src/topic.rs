@@ -82,6 +82,18 @@ impl TopicTemplate {
     /// # Errors
     /// [`TopicError`] when it could never make a valid topic.
     pub fn parse(template: &str) -> Result<Self, TopicError> {
+        Self::parse_with(template, &Field::ALL)
+    }
+
+    /// Checks a template that may contain `{instance_id}` only, since it is for what belongs to no message.
+    ///
+    /// # Errors
+    /// [`TopicError`] when it could never make a valid topic.
+    pub fn parse_for_instance(template: &str) -> Result<Self, TopicError> {
+        Self::parse_with(template, &Field::ALL[..1])
+    }
+
+    fn parse_with(template: &str, fields: &[(&str, Field)]) -> Result<Self, TopicError> {
         if template.is_empty() {
             return Err(TopicError::Empty);
         }
@@ -95,11 +107,11 @@ impl TopicTemplate {
             let inner = &rest[open + 1..];
             let (name, after) = inner.split_once('}').unwrap_or((inner, ""));
             let closed = name.len() < inner.len();
-            let field = Field::ALL.iter().find(|(known, _)| closed && *known == name);
+            let field = fields.iter().find(|(known, _)| closed && *known == name);
             let (_, field) = field.ok_or_else(|| TopicError::Unknown {
                 topic: template.to_owned(),
                 name: name.to_owned(),
-                known: Field::ALL.map(|(known, _)| format!("{{{known}}}")).join(", "),
+                known: fields.iter().map(|(known, _)| format!("{{{known}}}")).collect::<Vec<_>>().join(", "),
             })?;
             parts.push(Part::Field(*field));
             rest = after;
@@ -177,6 +189,10 @@ mod tests {
             let error = TopicTemplate::parse(template).unwrap_err().to_string();
             assert!(error.contains(expected), "{template:?}: {error}");
         }
+        let known = TopicTemplate::parse_for_instance("care/{instance_id}/{type}").unwrap_err().to_string();
+        assert!(known.ends_with("\"type\", known are {instance_id}"), "{known}");
+        let own = TopicTemplate::parse_for_instance("care/status/{instance_id}").unwrap();
+        assert_eq!(own.render(&VALUES).unwrap(), "care/status/ward-3");
         let long = TopicTemplate::parse(&"x".repeat(70_000)).unwrap();
         assert_eq!(long.render(&VALUES), Err(TopicError::TooLong(70_000)));
     }

@@ -3,7 +3,10 @@
 
 use std::{io, time::Duration};
 
-use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
+use rumqttc::{
+    ConnectReturnCode, ConnectionError, Error as Packet, StateError, TlsError,
+    tokio_rustls::rustls::{self, AlertDescription, CertificateError},
+};
 
 use super::address::Address;
 
@@ -22,7 +25,9 @@ pub(super) fn describe(error: &ConnectionError, stage: Stage, broker: &Address, 
         ConnectionError::ConnectionRefused(code) => refused(*code, user),
         ConnectionError::Tls(error) => tls(error),
         ConnectionError::Io(error) => network(error),
-        ConnectionError::MqttState(StateError::Io(error)) => network(error),
+        ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(Packet::Io(error))) => {
+            network(error)
+        }
         ConnectionError::MqttState(StateError::ConnectionAborted) if stage == Stage::Connecting => (
             "closed the connection before it answered".into(),
             "is that port plain MQTT, or does it want TLS (mqtts://)?".into(),
@@ -70,19 +75,75 @@ fn refused(code: ConnectReturnCode, user: Option<&str>) -> (String, String) {
 }
 
 fn tls(error: &TlsError) -> (String, String) {
-    let cause = match error {
-        TlsError::Io(error) => error.to_string(),
-        other => other.to_string(),
-    };
-    let remedy = if cause.contains("certificate") {
-        "tls-ca-file must name the CA that signed the broker's certificate, and the certificate must name this host"
-    } else {
-        "is that port a TLS listener?"
+    match error {
+        TlsError::TLS(error) => secured(error),
+        TlsError::Io(error) => match inner(error) {
+            Some(error) => secured(error),
+            None => (format!("TLS failed: {error}"), NO_TLS.into()),
+        },
+        other => (format!("TLS failed: {other}"), NO_TLS.into()),
+    }
+}
+
+const NO_TLS: &str = "is that port a TLS listener?";
+
+/// What TLS has to say within an error of the network.
+fn inner(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The texts hold no time and no count, so that the same cause has the same text each time.
+fn secured(error: &rustls::Error) -> (String, String) {
+    let (cause, remedy) = match error {
+        rustls::Error::InvalidCertificate(error) => {
+            let (cause, remedy) = certificate(error);
+            (format!("the broker's certificate is not accepted: {cause}"), remedy)
+        }
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            ("the broker wants a client certificate".into(), "set tls-cert-file and tls-key-file")
+        }
+        // What brokers answer to no certificate in TLS 1.2, and to one of an unknown authority in TLS 1.3.
+        rustls::Error::AlertReceived(
+            alert @ (AlertDescription::HandshakeFailure
+            | AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::DecryptError),
+        ) => (
+            format!("the broker does not accept the client's certificate ({alert:?})"),
+            "tls-cert-file must hold a valid certificate of an authority that the broker trusts",
+        ),
+        rustls::Error::InvalidMessage(_) => (error.to_string(), NO_TLS),
+        other => (other.to_string(), "see the broker's log"),
     };
     (format!("TLS failed: {cause}"), remedy.into())
 }
 
+fn certificate(error: &CertificateError) -> (String, &'static str) {
+    use CertificateError as E;
+    match error {
+        E::Expired | E::ExpiredContext { .. } => {
+            ("it has expired".into(), "renew it, or set this machine's clock if it is wrong")
+        }
+        E::NotValidYet | E::NotValidYetContext { .. } => {
+            ("it is not valid yet".into(), "is this machine's clock right?")
+        }
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            (error.to_string(), "use one of the names in it as host, or have this one put into it")
+        }
+        E::UnknownIssuer | E::BadSignature => {
+            (error.to_string(), "tls-ca-file must name the authority that signed the broker's certificate")
+        }
+        other => (other.to_string(), "have a new one made for the broker"),
+    }
+}
+
 fn network(error: &io::Error) -> (String, String) {
+    if let Some(error) = inner(error) {
+        return secured(error);
+    }
     let remedy = match error.kind() {
         io::ErrorKind::ConnectionRefused => "is mosquitto (or another broker) running there?",
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
@@ -98,6 +159,8 @@ fn network(error: &io::Error) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use rumqttc::tokio_rustls::rustls::pki_types::UnixTime;
+
     use super::*;
 
     #[test]
@@ -120,7 +183,7 @@ mod tests {
             (
                 ConnectionError::Tls(TlsError::Io(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "invalid peer certificate: UnknownIssuer",
+                    rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
                 ))),
                 None,
                 "UnknownIssuer; tls-ca-file must name",
@@ -130,6 +193,21 @@ mod tests {
             assert!(text.starts_with("MQTT broker broker.example:8883: "), "{text}");
             assert!(text.contains(expected), "{text}");
         }
+        let late = io::Error::other(rustls::Error::AlertReceived(AlertDescription::CertificateRequired));
+        let text = describe(
+            &ConnectionError::MqttState(StateError::Deserialization(Packet::Io(late))),
+            Stage::Connecting,
+            &broker,
+            None,
+        );
+        assert!(text.contains("wants a client certificate; set tls-cert-file"), "{text}");
+        let expired = |time| {
+            let time = UnixTime::since_unix_epoch(Duration::from_secs(time));
+            let error = CertificateError::ExpiredContext { time, not_after: time };
+            secured(&rustls::Error::InvalidCertificate(error))
+        };
+        assert_eq!(expired(1), expired(2), "the same cause is one text, at any time");
+        assert!(expired(1).0.contains("expired"));
         let closed = ConnectionError::MqttState(StateError::ConnectionAborted);
         let text = describe(&closed, Stage::Connected, &broker, None);
         assert!(text.contains("same client-id"), "{text}");

@@ -2,7 +2,7 @@
 //! The MQTT client: one thread, one connection at a time, an endless will to reconnect.
 //!
 //! Every connection begins with a fresh session and a fresh event loop; what the broker has not acknowledged is kept in the
-//! [`Outbox`] and sent again. So order is kept, nothing depends on what the last connection left behind, and after a loss a
+//! [`Outbox`](super::outbox::Outbox) and sent again. So order is kept, nothing depends on what the last connection left behind, and after a loss a
 //! message may arrive twice, at QoS 2 too.
 
 use std::{
@@ -10,23 +10,22 @@ use std::{
     hash::{BuildHasher, Hasher},
     io,
     pin::pin,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use rumqttc::{
-    AsyncClient, Event, EventLoop, Incoming, MqttOptions, NetworkOptions, Outgoing, PublishOptions, QoS,
-    TlsConfiguration, Transport, default_socket_connect,
+    AsyncClient, Event, EventLoop, Incoming, Outgoing, PublishNotice, PublishOptions, QoS, TlsConfiguration,
 };
-use tokio::{sync::Notify, task::JoinSet, time};
+use tokio::{task::JoinSet, time};
 
 use super::{
     address::Address,
     cause::{self, Stage},
-    outbox::Outbox,
-    payload::{Draft, MAX_PAYLOAD, Now},
+    link::Link,
+    network::{mqtt_options, network_options},
+    payload::Now,
     retry::{Backoff, Gate},
 };
 
@@ -34,17 +33,14 @@ use super::{
 /// and forgets QoS 2 messages beyond its `max_inflight_messages`, 20 by default.
 const WINDOW: usize = 16;
 
-/// Time for name, TCP, TLS and the broker's answer, and for a write that is stuck, s.
-const CONNECT_TIMEOUT_S: u64 = 5;
+/// With `online`, `stopped`, another `online` and the subscription to them, which are few but must never have to wait.
+pub(super) const IN_FLIGHT: usize = WINDOW + 4;
 
 /// Time for the last words of a connection that is closed on purpose.
 const GOODBYE: Duration = Duration::from_millis(200);
 
 /// A connection that held this long was a good one: the next loss is answered at once again.
 const SETTLED: Duration = Duration::from_secs(5);
-
-/// The largest packet that is accepted; brokers send acknowledgements only.
-const MAX_INCOMING: usize = 64 * 1024;
 
 /// What the client needs to know; fixed while it runs. It holds the password, hence no `Debug`.
 #[derive(Clone)]
@@ -54,6 +50,8 @@ pub(super) struct Options {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) tls: Option<TlsConfiguration>,
+    /// Where the sink says whether it is there; none = nowhere.
+    pub(super) status_topic: Option<String>,
     /// s, 0 = off.
     pub(super) keep_alive: u16,
     pub(super) max_reconnect_interval: Duration,
@@ -67,140 +65,6 @@ pub(super) enum Notice {
     Trouble(String),
     /// There is one again after [`Notice::Trouble`].
     Restored(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Connecting,
-    Connected,
-    /// The last attempt failed.
-    Waiting,
-}
-
-#[derive(Debug)]
-struct Book {
-    outbox: Outbox,
-    phase: Phase,
-    connections: u64,
-    last_error: String,
-    /// When to end at the latest, once it is asked for.
-    stop: Option<Instant>,
-    flushing: bool,
-    /// A drain ended without success and nothing came since.
-    gave_up: bool,
-}
-
-/// The state of a client for `stats`.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Snapshot {
-    pub(super) ledger: orion_core::ledger::Ledger,
-    pub(super) connected: bool,
-    pub(super) published: u64,
-    pub(super) acknowledged: u64,
-    pub(super) reconnects: u64,
-    pub(super) buffered: u64,
-    pub(super) last_error: String,
-}
-
-/// How a drain ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Drained {
-    Empty,
-    /// So many messages are left.
-    TimedOut(usize),
-    Flushed,
-}
-
-/// What the streaming thread and the client share. Its lock is never held across I/O.
-#[derive(Debug)]
-pub(super) struct Link {
-    book: Mutex<Book>,
-    changed: Condvar,
-    wake: Notify,
-}
-
-impl Link {
-    /// `bound`: messages kept.
-    pub(super) fn new(bound: usize) -> Self {
-        Self {
-            book: Mutex::new(Book {
-                outbox: Outbox::new(bound),
-                phase: Phase::Connecting,
-                connections: 0,
-                last_error: String::new(),
-                stop: None,
-                flushing: false,
-                gave_up: false,
-            }),
-            changed: Condvar::new(),
-            wake: Notify::new(),
-        }
-    }
-
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a frame's messages; never waits for the broker.
-    pub(super) fn push(&self, drafts: Vec<Draft>) {
-        let mut book = self.book();
-        book.outbox.push(drafts);
-        book.gave_up = false;
-        drop(book);
-        self.wake.notify_one();
-    }
-
-    /// See [`Outbox::refuse`].
-    pub(super) fn refuse(&self, cause: orion_core::ledger::Cause) {
-        self.book().outbox.refuse(cause);
-    }
-
-    /// See [`Outbox::set_bound`].
-    pub(super) fn set_bound(&self, bound: usize) {
-        self.book().outbox.set_bound(bound);
-    }
-
-    /// Makes a drain end, and lets none begin, until it is called with `false`.
-    pub(super) fn set_flushing(&self, flushing: bool) {
-        self.book().flushing = flushing;
-        self.changed.notify_all();
-    }
-
-    /// Waits until the broker has everything.
-    pub(super) fn drain(&self, timeout: Duration) -> Drained {
-        let waiting = |book: &mut Book| book.outbox.buffered() > 0 && !book.flushing;
-        let (mut book, _) =
-            self.changed.wait_timeout_while(self.book(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
-        match book.outbox.buffered() {
-            0 => Drained::Empty,
-            _ if book.flushing => Drained::Flushed,
-            left => {
-                book.gave_up = true;
-                Drained::TimedOut(left)
-            }
-        }
-    }
-
-    /// The state of now.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let book = self.book();
-        Snapshot {
-            ledger: *book.outbox.ledger(),
-            connected: book.phase == Phase::Connected,
-            published: book.outbox.published(),
-            acknowledged: book.outbox.acknowledged(),
-            reconnects: book.connections.saturating_sub(1),
-            buffered: book.outbox.buffered() as u64,
-            last_error: book.last_error.clone(),
-        }
-    }
-
-    /// When to end: now, later, or not yet asked for.
-    fn ending(&self) -> Option<Instant> {
-        let book = self.book();
-        let hopeless = book.outbox.buffered() == 0 || book.gave_up || book.phase == Phase::Waiting;
-        book.stop.map(|deadline| if hopeless { Instant::now() } else { deadline })
-    }
 }
 
 /// A running client.
@@ -234,17 +98,21 @@ impl Client {
 
     /// Sends what is left within `drain`, says goodbye and ends the thread. What is still left is dropped as `shutdown`.
     pub(super) fn stop(self, drain: Duration) {
-        self.link.book().stop = Some(Instant::now() + drain);
-        self.link.wake.notify_one();
+        self.link.stop(drain);
         // An error would mean that the thread panicked; it is gone either way.
         let _ = self.thread.join();
-        let mut book = self.link.book();
-        book.outbox.close();
-        book.phase = Phase::Waiting;
-        drop(book);
-        self.link.changed.notify_all();
+        self.link.close();
     }
 }
+
+/// What the broker has acknowledged.
+enum Ack {
+    Status,
+    /// The message with this ticket.
+    Message(u64),
+}
+
+type Acks = JoinSet<Option<Ack>>;
 
 /// How a session ended.
 enum End {
@@ -272,17 +140,12 @@ impl<F: Fn(Notice)> Runner<F> {
         let mut gate = Gate::default();
         let mut complained = false;
         loop {
-            self.link.book().phase = Phase::Connecting;
+            self.link.connecting();
             let began = Instant::now();
             let End::Lost(text) = self.session(&mut complained).await else {
                 return;
             };
-            {
-                let mut book = self.link.book();
-                book.phase = Phase::Waiting;
-                book.outbox.connection_lost();
-                book.last_error.clone_from(&text);
-            }
+            self.link.lost(&text);
             if gate.admits(&text, Instant::now()) {
                 complained = true;
                 (self.say)(Notice::Trouble(text));
@@ -295,23 +158,26 @@ impl<F: Fn(Notice)> Runner<F> {
                 if self.link.ending().is_some() {
                     return;
                 }
-                let _ = time::timeout_at(until.into(), self.link.wake.notified()).await;
+                let _ = time::timeout_at(until.into(), self.link.woken()).await;
             }
         }
     }
 
     async fn session(&self, complained: &mut bool) -> End {
         let options = &self.options;
-        let (client, mut events) = AsyncClient::builder(mqtt_options(options)).capacity(WINDOW).build();
+        let (client, mut events) = AsyncClient::builder(mqtt_options(options)).capacity(IN_FLIGHT).build();
         events.set_network_options(network_options());
         let mut acks = JoinSet::new();
         let mut stage = Stage::Connecting;
+        let mut listening = false;
         let mut progress = Instant::now();
         let silence = Duration::from_secs(2 * u64::from(options.keep_alive));
         loop {
             let step = {
                 let mut poll = pin!(events.poll());
                 loop {
+                    // First, since it decides on what is to be said.
+                    let ending = self.link.ending();
                     if stage == Stage::Connected {
                         let idle = acks.is_empty();
                         self.send(&client, &mut acks);
@@ -319,7 +185,6 @@ impl<F: Fn(Notice)> Runner<F> {
                             progress = Instant::now();
                         }
                     }
-                    let ending = self.link.ending();
                     if ending.is_some_and(|at| at <= Instant::now()) {
                         break Step::Stop;
                     }
@@ -332,12 +197,16 @@ impl<F: Fn(Notice)> Runner<F> {
                     tokio::select! {
                         event = &mut poll => break Step::Event(event),
                         Some(ack) = acks.join_next() => {
-                            if let Ok(Some(ticket)) = ack {
+                            if let Ok(Some(ack)) = ack {
                                 progress = Instant::now();
-                                self.acknowledged(ticket);
+                                // Behind our own words, which thus replace what the topic retained.
+                                if matches!(ack, Ack::Status) && !listening {
+                                    listening = self.listen(&client);
+                                }
+                                self.acknowledged(ack);
                             }
                         }
-                        () = self.link.wake.notified() => {}
+                        () = self.link.woken() => {}
                         () = sleep_until(deadline) => {}
                     }
                 }
@@ -347,20 +216,22 @@ impl<F: Fn(Notice)> Runner<F> {
                     stage = Stage::Connected;
                     self.connected(complained);
                 }
+                Step::Event(Ok(Event::Incoming(Incoming::Publish(publish)))) => self.link.overheard(&publish.payload),
                 Step::Event(Ok(_)) => {}
                 Step::Event(Err(error)) => {
                     // Acknowledgements that came with the end need not be repeated.
                     tokio::task::yield_now().await;
                     while let Some(ack) = acks.try_join_next() {
-                        if let Ok(Some(ticket)) = ack {
-                            self.acknowledged(ticket);
+                        if let Ok(Some(ack)) = ack {
+                            self.acknowledged(ack);
                         }
                     }
                     return End::Lost(cause::describe(&error, stage, &options.broker, options.user.as_deref()));
                 }
                 Step::Unanswered => return End::Lost(cause::unanswered(silence, &options.broker)),
                 Step::Stop => {
-                    if stage == Stage::Connected {
+                    // Without `stopped` it was no good end, which the will then says.
+                    if stage == Stage::Connected && self.link.settled() {
                         goodbye(&client, &mut events).await;
                     }
                     return End::Stopped;
@@ -369,43 +240,55 @@ impl<F: Fn(Notice)> Runner<F> {
         }
     }
 
-    /// Fills the window; the request channel is as long as the window, so it cannot be full.
-    fn send(&self, client: &AsyncClient, acks: &mut JoinSet<Option<u64>>) {
-        loop {
-            // A statement of its own, so that the lock is free again before anything else happens.
-            let sending = self.link.book().outbox.send(WINDOW, (self.now)());
-            let Some(sending) = sending else { return };
+    /// Says how things are, then fills the window; the request channel takes both, so it cannot be full.
+    fn send(&self, client: &AsyncClient, acks: &mut Acks) {
+        if let Some(topic) = &self.options.status_topic
+            && let Some(status) = self.link.next_status()
+        {
+            let options = PublishOptions::new(QoS::AtLeastOnce).retain(true);
+            let notice = client.try_publish_tracked(topic.as_str(), status.as_str(), options);
+            track(acks, notice.ok(), Ack::Status);
+        }
+        // The lock is free again before anything else happens.
+        while let Some(sending) = self.link.next_message(WINDOW, (self.now)()) {
             let options = PublishOptions::new(match sending.qos {
                 0 => QoS::AtMostOnce,
                 1 => QoS::AtLeastOnce,
                 _ => QoS::ExactlyOnce,
             });
-            let ticket = sending.ticket;
             let notice = client.try_publish_tracked(sending.topic, sending.payload, options.retain(sending.retain));
-            acks.spawn(async move {
-                let notice = notice.ok()?;
-                notice.wait_completion_async().await.ok().map(|()| ticket)
-            });
+            track(acks, notice.ok(), Ack::Message(sending.ticket));
         }
     }
 
-    fn acknowledged(&self, ticket: u64) {
-        self.link.book().outbox.acknowledge(ticket);
-        self.link.changed.notify_all();
+    /// Asks for what others say on the status topic; says whether that was possible.
+    fn listen(&self, client: &AsyncClient) -> bool {
+        let topic = self.options.status_topic.as_deref();
+        topic.is_some_and(|topic| client.try_subscribe(topic, QoS::AtMostOnce).is_ok())
+    }
+
+    fn acknowledged(&self, ack: Ack) {
+        match ack {
+            Ack::Status => self.link.status_acknowledged(),
+            Ack::Message(ticket) => self.link.message_acknowledged(ticket, (self.now)()),
+        }
     }
 
     fn connected(&self, complained: &mut bool) {
-        let mut book = self.link.book();
-        book.phase = Phase::Connected;
-        book.connections += 1;
-        let waiting = book.outbox.buffered();
-        drop(book);
+        let waiting = self.link.connected();
         if std::mem::take(complained) {
             let broker = &self.options.broker;
             let text = format!("MQTT broker {broker}: connected, {waiting} messages are waiting");
             (self.say)(Notice::Restored(text));
         }
     }
+}
+
+fn track(acks: &mut Acks, notice: Option<PublishNotice>, ack: Ack) {
+    acks.spawn(async move {
+        notice?.wait_completion_async().await.ok()?;
+        Some(ack)
+    });
 }
 
 /// Sends DISCONNECT, so that the broker does not take the end for an accident.
@@ -429,50 +312,6 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(deadline) => time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn network_options() -> NetworkOptions {
-    let mut network = NetworkOptions::new();
-    network.set_connection_timeout(CONNECT_TIMEOUT_S);
-    network.set_tcp_nodelay(true);
-    network
-}
-
-fn mqtt_options(options: &Options) -> MqttOptions {
-    let broker = &options.broker;
-    let mut mqtt = MqttOptions::new(options.client_id.clone(), (broker.host.clone(), broker.port));
-    mqtt.set_keep_alive(options.keep_alive)
-        // Payloads were checked before; the client's default of 10 KiB would end the connection.
-        .set_max_packet_size(MAX_INCOMING, 2 * MAX_PAYLOAD)
-        .set_inflight(WINDOW as u16)
-        .set_max_request_batch(WINDOW);
-    if let Some(tls) = &options.tls {
-        mqtt.set_transport(Transport::tls_with_config(tls.clone()));
-    }
-    match (&options.user, &options.password) {
-        (Some(user), Some(password)) => {
-            mqtt.set_credentials(user.clone(), password.clone());
-        }
-        (Some(user), None) => {
-            mqtt.set_username(user.clone());
-        }
-        (None, _) => {}
-    }
-    // Our own, since the client's does not put brackets around IPv6 addresses and leaves it to the kernel's quarter of an
-    // hour to notice that written data is never received.
-    let address = broker.to_string();
-    let user_timeout = 2000 * u32::from(options.keep_alive);
-    mqtt.set_socket_connector(move |_, network| {
-        let address = address.clone();
-        async move {
-            let stream = default_socket_connect(address, network).await?;
-            if user_timeout > 0 {
-                setsockopt(&stream, TcpUserTimeout, &user_timeout)?;
-            }
-            Ok(stream)
-        }
-    });
-    mqtt
 }
 
 /// A number in 0..1; the standard library's hash keys are random enough to spread reconnects.

@@ -13,7 +13,8 @@ use orion_core::{
 };
 
 use super::{
-    client::{Client, Drained, Link, Notice},
+    client::{Client, Notice},
+    link::{Drained, Link},
     payload::{self, Body, Draft, Now, PayloadError},
     settings::{ConfigError, Settings},
 };
@@ -111,6 +112,22 @@ impl ObjectImpl for OrionMqttSink {
                     .blurb("PEM file with the certificates of the authorities to trust, for mqtts; empty = those of the system (default: empty)")
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecString::builder("tls-cert-file")
+                    .nick("Client certificate")
+                    .blurb("PEM file with the certificate to show to the broker, and what leads to its authority, for mqtts; with tls-key-file; empty = none (default: empty)")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("tls-key-file")
+                    .nick("Client key")
+                    .blurb("PEM file with the private key of tls-cert-file, not encrypted; empty = none (default: empty)")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoolean::builder("tls-insecure")
+                    .nick("No check of the broker")
+                    .blurb("Take any certificate of the broker for good: whoever is in between can read and change everything; for tests only (default: false)")
+                    .default_value(d.tls.insecure)
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecString::builder("topic")
                     .nick("Topic")
                     .blurb("Topic, may contain {instance_id}, {room_id} and {type} (default: care/inferences/{instance_id}/{type})")
@@ -157,7 +174,17 @@ impl ObjectImpl for OrionMqttSink {
                     .default_value(nanoseconds(d.drain_timeout))
                     .mutable_playing()
                     .build(),
-                properties::stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, buffered) and connection (connected, reconnects, last-error)"),
+                glib::ParamSpecString::builder("status-topic")
+                    .nick("Status topic")
+                    .blurb("Topic, may contain {instance_id}, for a retained `online`, last will `offline`, `stopped` after EOS or a stop; empty = none (default: empty)")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("instance-id")
+                    .nick("Instance id")
+                    .blurb("{instance_id} in status-topic: letters, digits, _ and -; results carry their own; empty = orion (default: empty)")
+                    .mutable_ready()
+                    .build(),
+                properties::stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, buffered, buffered-bytes, acknowledge-mean-ms, acknowledge-p99-ms) and connection (connected, reconnects, connection-failures, last-error)"),
             ]
         });
         PROPERTIES.as_ref()
@@ -193,8 +220,13 @@ impl ObjectImpl for OrionMqttSink {
             "client-id" => settings.client_id.to_value(),
             "username" => settings.username.to_value(),
             "password-file" => settings.password_file.to_value(),
-            "tls-ca-file" => settings.tls_ca_file.to_value(),
+            "tls-ca-file" => settings.tls.ca_file.to_value(),
+            "tls-cert-file" => settings.tls.cert_file.to_value(),
+            "tls-key-file" => settings.tls.key_file.to_value(),
+            "tls-insecure" => settings.tls.insecure.to_value(),
             "topic" => settings.topic.to_value(),
+            "status-topic" => settings.status_topic.to_value(),
+            "instance-id" => settings.instance_id.to_value(),
             "mqtt-qos" => u32::from(settings.qos).to_value(),
             "retain" => settings.retain.to_value(),
             "keep-alive-interval" => u32::from(settings.keep_alive).to_value(),
@@ -247,7 +279,17 @@ impl BaseSinkImpl for OrionMqttSink {
         let settings = lock(&self.settings).clone();
         let options = settings.options(self.obj().name().as_str()).map_err(|error| config_error(&error))?;
         gst::debug!(CAT, imp = self, "publishing to {} as {}", options.broker, options.client_id);
-        let link = Arc::new(Link::new(settings.max_buffered as usize));
+        if settings.tls.insecure {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Settings,
+                (
+                    "tls-insecure: the certificate of MQTT broker {} is NOT checked; whoever is in between can read and change everything",
+                    options.broker
+                )
+            );
+        }
+        let link = Arc::new(Link::new(settings.max_buffered as usize, options.status_topic.is_some()));
         let element = self.obj().downgrade();
         let say = move |notice| {
             if let Some(element) = element.upgrade() {
@@ -294,6 +336,7 @@ impl BaseSinkImpl for OrionMqttSink {
                     ("{left} messages were not acknowledged within {timeout:?} after EOS")
                 );
             }
+            link.say_stopped();
         }
         self.parent_event(event)
     }
@@ -333,8 +376,13 @@ impl OrionMqttSink {
             "username" => settings.username = text(),
             "password" => settings.password = text(),
             "password-file" => settings.password_file = text(),
-            "tls-ca-file" => settings.tls_ca_file = text(),
+            "tls-ca-file" => settings.tls.ca_file = text(),
+            "tls-cert-file" => settings.tls.cert_file = text(),
+            "tls-key-file" => settings.tls.key_file = text(),
+            "tls-insecure" => settings.tls.insecure = value.get().unwrap_or_default(),
             "topic" => return settings.set_topic(text()),
+            "status-topic" => return settings.set_status_topic(text()),
+            "instance-id" => return settings.set_instance_id(text()),
             "mqtt-qos" => settings.qos = number() as u8,
             "retain" => settings.retain = value.get().unwrap_or_default(),
             "keep-alive-interval" => settings.keep_alive = small(),
@@ -362,8 +410,12 @@ impl OrionMqttSink {
         stats.set("published", snapshot.published);
         stats.set("acknowledged", snapshot.acknowledged);
         stats.set("buffered", snapshot.buffered);
+        stats.set("buffered-bytes", snapshot.buffered_bytes);
+        stats.set("acknowledge-mean-ms", snapshot.delays.mean);
+        stats.set("acknowledge-p99-ms", snapshot.delays.p99);
         stats.set("connected", snapshot.connected);
         stats.set("reconnects", snapshot.reconnects);
+        stats.set("connection-failures", snapshot.failures);
         stats.set("last-error", snapshot.last_error);
         stats
     }

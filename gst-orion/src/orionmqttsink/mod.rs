@@ -9,6 +9,16 @@
 //! oldest frames go, counted as `queue_full`, and the next report on that topic adds them to its `lost_since_last`. The client
 //! reconnects for ever. Order is kept; after a lost connection messages may arrive twice (at QoS 2 as well).
 //!
+//! With `status-topic` the sink says at QoS 1, retained, whether it is there: `online` first of all on each connection, `stopped`
+//! after EOS and on the way to READY, behind the last result and acknowledged (within 500 ms) before the connection is closed.
+//! The broker says `offline`, the last will, when the connection breaks. Data after EOS mean `online` again, and an `offline` that
+//! comes while the sink is there (the will of a former run, noticed late) is answered with the true status; for that the sink
+//! subscribes to the topic. `{instance_id}` in it is the property `instance-id`, since results, which have their own, may come late
+//! or never. `stats` count results only. Two sinks must not share the topic.
+//!
+//! With `mqtts://` the broker must show a certificate for the host in `uri`, of an authority in `tls-ca-file` or of the system's.
+//! `tls-cert-file` and `tls-key-file` are what the sink shows where the broker asks. They are read at each start.
+//!
 //! ## Example
 //! ```text
 //! gst-launch-1.0 videotestsrc num-buffers=5 ! jpegenc ! orionmqttsink uri=mqtt://localhost topic=pictures
@@ -17,7 +27,8 @@
 //! ## Messages on the bus
 //! A **warning** (`resource`, `open-write`) says why there is no connection, the same text once a minute at most; an **info**
 //! follows when it is back. A **warning** (`resource`, `write`) says how many messages were unacknowledged when EOS had waited
-//! for `drain-timeout`. An **error** (`resource`, `settings`) says which property cannot be used, on the way to READY or PAUSED.
+//! for `drain-timeout`. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
+//! **error** (`resource`, `settings`) says which property cannot be used, on the way to READY or PAUSED.
 //!
 //! ## `stats`
 //! | field | type | meaning |
@@ -28,8 +39,11 @@
 //! | `dropped` | structure | one u64 a cause; here `queue_full`, `worker_error` (no valid result) and `shutdown` are counted |
 //! | `published`, `acknowledged` | u64 | messages sent, each counted once, and messages that the broker has |
 //! | `buffered` | u64 | messages that wait or are not yet acknowledged |
+//! | `buffered-bytes` | u64 | bytes of their payloads; a result counts as long as the worker's answer |
+//! | `acknowledge-mean-ms`, `acknowledge-p99-ms` | double | time from sending a message (again) to its acknowledgement, mean and 99th percentile of the last 1000 at QoS 1 and 2, ms; 0 = none yet |
 //! | `connected` | bool | whether there is a connection |
 //! | `reconnects` | u64 | connections after the first |
+//! | `connection-failures` | u64 | connections that were lost, and attempts that failed |
 //! | `last-error` | string | why the connection was lost or refused last; empty = never |
 //!
 //! Counting begins anew with each start and stays readable after the stop.
@@ -39,11 +53,16 @@ use gst::{glib, prelude::*};
 mod address;
 mod cause;
 mod client;
+mod delays;
+mod herald;
 mod imp;
+mod link;
+mod network;
 mod outbox;
 mod payload;
 mod retry;
 mod settings;
+mod tls;
 
 glib::wrapper! {
     /// The element `orionmqttsink`.

@@ -65,9 +65,19 @@ pub(super) struct Timed {
     pub(super) report: Report,
     captured: u64,
     answered: u64,
+    /// Of the worker's answer, bytes.
+    size: usize,
 }
 
 impl Body {
+    /// Bytes of the payload; a report counts as long as the worker's answer, since the rest is written when it goes out.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Raw(bytes) => bytes.len(),
+            Self::Report(timed) => timed.size,
+        }
+    }
+
     /// The payload of a message that goes out now.
     ///
     /// # Errors
@@ -127,7 +137,7 @@ pub(super) fn report(
         coverage: frame.planned.as_ref().map_or(1.0, |planned| Plan::coverage(&planned.roi)),
         lost_since_last: inference.lost.clone(),
     };
-    let timed = Timed { report, captured: frame.captured, answered: inference.answered };
+    let timed = Timed { report, captured: frame.captured, answered: inference.answered, size: inference.result.len() };
     Ok((topic, Body::Report(Box::new(timed))))
 }
 

@@ -3,14 +3,15 @@
 
 use std::{collections::BTreeMap, fs, io, time::Duration};
 
-use orion_core::topic::{DEFAULT_TEMPLATE, TopicTemplate};
-use rumqttc::{TlsConfiguration, TlsError};
+use orion_core::topic::{DEFAULT_TEMPLATE, TopicError, TopicTemplate, TopicValues};
 use thiserror::Error;
 
 use super::{
     address::{self, Address},
     client::{self, Options},
+    tls::{TlsFileError, TlsSettings},
 };
+use crate::identity;
 
 /// Why the element cannot start.
 #[derive(Debug, Error)]
@@ -19,16 +20,12 @@ pub(super) enum ConfigError {
     Rejected(String),
     #[error("password-file {file:?} cannot be read: {source}")]
     PasswordFile { file: String, source: io::Error },
+    #[error("status-topic: {0}")]
+    StatusTopic(#[from] TopicError),
     #[error("a password needs a username")]
     PasswordAlone,
-    #[error("tls-ca-file {file:?} cannot be read: {source}")]
-    CaFile { file: String, source: io::Error },
-    #[error("tls-ca-file {0:?} holds no certificate in PEM format")]
-    NoCertificate(String),
-    #[error("tls-ca-file is set, but the connection would not be encrypted; set uri to mqtts://host")]
-    CaWithoutTls,
-    #[error("the system's root certificates cannot be used: {0}; set tls-ca-file")]
-    SystemRoots(TlsError),
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
 }
 
 #[derive(Clone)]
@@ -41,9 +38,13 @@ pub(super) struct Settings {
     pub(super) username: String,
     pub(super) password: String,
     pub(super) password_file: String,
-    pub(super) tls_ca_file: String,
+    pub(super) tls: TlsSettings,
     /// A valid template.
     pub(super) topic: String,
+    /// Empty = none, else a valid template.
+    pub(super) status_topic: String,
+    /// Empty = the default, else a valid id.
+    pub(super) instance_id: String,
     pub(super) qos: u8,
     pub(super) retain: bool,
     /// s, 0 = off.
@@ -66,8 +67,10 @@ impl Default for Settings {
             username: String::new(),
             password: String::new(),
             password_file: String::new(),
-            tls_ca_file: String::new(),
+            tls: TlsSettings::default(),
             topic: DEFAULT_TEMPLATE.into(),
+            status_topic: String::new(),
+            instance_id: String::new(),
             qos: 1,
             retain: false,
             keep_alive: 10,
@@ -102,6 +105,29 @@ impl Settings {
         let valid = TopicTemplate::parse(&topic).map_err(|e| e.to_string());
         self.judge("topic", valid)?;
         self.topic = topic;
+        Ok(())
+    }
+
+    /// Takes the topic of the own status, or keeps the old one.
+    ///
+    /// # Errors
+    /// A text that says why it was refused.
+    pub(super) fn set_status_topic(&mut self, topic: String) -> Result<(), String> {
+        // Rendered at once: nothing but the id is filled in, and that cannot make it too long later.
+        let valid = status_topic(&topic, identity::DEFAULT_INSTANCE).map_err(|e| format!("status-topic: {e}"));
+        self.judge("status-topic", valid)?;
+        self.status_topic = topic;
+        Ok(())
+    }
+
+    /// Takes the id in the status topic, or keeps the old one.
+    ///
+    /// # Errors
+    /// A text that says why it was refused.
+    pub(super) fn set_instance_id(&mut self, id: String) -> Result<(), String> {
+        let valid = if id.is_empty() { Ok(()) } else { identity::check_instance(&id) };
+        self.judge("instance-id", valid)?;
+        self.instance_id = id;
         Ok(())
     }
 
@@ -147,8 +173,10 @@ impl Settings {
             "" => format!("orion{:016x}", client::random()),
             id => id.to_owned(),
         };
+        let id = Some(self.instance_id.as_str()).filter(|id| !id.is_empty()).unwrap_or(identity::DEFAULT_INSTANCE);
         Ok(Options {
-            tls: self.tls(&broker)?,
+            status_topic: status_topic(&self.status_topic, id)?,
+            tls: self.tls.configuration(broker.tls)?,
             broker,
             client_id,
             user,
@@ -169,22 +197,15 @@ impl Settings {
         // Editors end a file with a line end, which is not part of the password.
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
+}
 
-    fn tls(&self, broker: &Address) -> Result<Option<TlsConfiguration>, ConfigError> {
-        let file = &self.tls_ca_file;
-        if !broker.tls {
-            return if file.is_empty() { Ok(None) } else { Err(ConfigError::CaWithoutTls) };
-        }
-        if file.is_empty() {
-            let system = TlsConfiguration::try_default_rustls().map_err(ConfigError::SystemRoots)?;
-            return Ok(Some(system));
-        }
-        let ca = fs::read(file).map_err(|source| ConfigError::CaFile { file: file.clone(), source })?;
-        if !ca.windows(27).any(|w| w == b"-----BEGIN CERTIFICATE-----") {
-            return Err(ConfigError::NoCertificate(file.clone()));
-        }
-        Ok(Some(TlsConfiguration::Simple { ca, alpn: None, client_auth: None }))
+/// Where the status of instance `id` goes; none = nowhere.
+fn status_topic(template: &str, id: &str) -> Result<Option<String>, TopicError> {
+    if template.is_empty() {
+        return Ok(None);
     }
+    let values = TopicValues { instance_id: id, ..TopicValues::default() };
+    TopicTemplate::parse_for_instance(template)?.render(&values).map(Some)
 }
 
 #[cfg(test)]
@@ -226,6 +247,33 @@ mod tests {
     }
 
     #[test]
+    fn the_status_goes_to_the_instance() {
+        let topic = |settings: &Settings| settings.options("s").ok().unwrap().status_topic;
+        let mut settings = Settings::default();
+        assert_eq!(topic(&settings), None);
+        settings.set_status_topic("care/status/{instance_id}".into()).unwrap();
+        assert_eq!(topic(&settings).as_deref(), Some("care/status/orion"));
+        settings.set_instance_id("ward-3".into()).unwrap();
+        assert_eq!(topic(&settings).as_deref(), Some("care/status/ward-3"));
+        let long = "x".repeat(70_000);
+        for (bad, why) in [("a/#", "'#'"), ("a/+", "'+'"), ("a/{room_id}", "known are {instance_id}"), (&long, "70000")]
+        {
+            let error = settings.set_status_topic(bad.into()).unwrap_err();
+            assert!(error.starts_with("status-topic: ") && error.contains(why), "{error}");
+        }
+        assert!(settings.set_instance_id("a/b".into()).unwrap_err().contains("not an instance id"));
+        let why = refused(&settings);
+        assert!(why.contains("70000") && why.contains("a/b"), "{why}");
+        assert_eq!(
+            (settings.status_topic.as_str(), settings.instance_id.as_str()),
+            ("care/status/{instance_id}", "ward-3")
+        );
+        settings.set_status_topic(String::new()).unwrap();
+        settings.set_instance_id(String::new()).unwrap();
+        assert_eq!(topic(&settings), None);
+    }
+
+    #[test]
     fn passwords_come_from_the_file_first() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "from file\r\n").unwrap();
@@ -238,16 +286,5 @@ mod tests {
         settings.password_file = "/nowhere/secret".into();
         let why = refused(&settings);
         assert!(why.contains("password-file") && why.contains("/nowhere/secret"), "{why}");
-    }
-
-    #[test]
-    fn certificates_are_checked_before_the_start() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut settings = Settings { tls_ca_file: file.path().to_str().unwrap().into(), ..Settings::default() };
-        assert!(refused(&settings).contains("not be encrypted"));
-        settings.set_uri("mqtts://b".into()).unwrap();
-        assert!(refused(&settings).contains("holds no certificate"));
-        settings.tls_ca_file = "/nowhere/ca.pem".into();
-        assert!(refused(&settings).contains("/nowhere/ca.pem"));
     }
 }

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the streaming thread and the client's thread share.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use orion_core::ledger::{Cause, Ledger};
+use tokio::sync::Notify;
+
+use super::{
+    delays::Summary,
+    herald::{Herald, Status},
+    outbox::{Outbox, Sending},
+    payload::{Draft, Now},
+};
+
+/// Time for the broker to acknowledge `stopped` behind the last result.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Time for a connection in the making at a stop, so that it does not end as an accident.
+const HANDSHAKE: Duration = Duration::from_millis(200);
+
+/// Where the client stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Connecting,
+    Connected,
+    /// The last attempt failed.
+    Waiting,
+}
+
+/// A stop that was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    /// When results are no longer waited for.
+    drained: Instant,
+    /// Since when only the farewell is missing.
+    farewell: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Book {
+    outbox: Outbox,
+    /// None = nothing is said about the sink itself.
+    herald: Option<Herald>,
+    phase: Phase,
+    connections: u64,
+    failures: u64,
+    last_error: String,
+    stop: Option<Stop>,
+    flushing: bool,
+    /// A drain ended without success and nothing came since.
+    gave_up: bool,
+}
+
+impl Book {
+    fn settled(&self) -> bool {
+        self.herald.as_ref().is_none_or(Herald::settled)
+    }
+}
+
+/// The state of a client for `stats`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) ledger: Ledger,
+    pub(super) connected: bool,
+    pub(super) published: u64,
+    pub(super) acknowledged: u64,
+    pub(super) reconnects: u64,
+    pub(super) failures: u64,
+    pub(super) buffered: u64,
+    pub(super) buffered_bytes: u64,
+    pub(super) delays: Summary,
+    pub(super) last_error: String,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drained {
+    Empty,
+    /// So many messages are left.
+    TimedOut(usize),
+    Flushed,
+}
+
+/// What both threads share. Its lock is never held across I/O.
+#[derive(Debug)]
+pub(super) struct Link {
+    book: Mutex<Book>,
+    changed: Condvar,
+    wake: Notify,
+}
+
+impl Link {
+    /// `bound`: messages kept; `announced`: whether the sink says something about itself.
+    pub(super) fn new(bound: usize, announced: bool) -> Self {
+        Self {
+            book: Mutex::new(Book {
+                outbox: Outbox::new(bound),
+                herald: announced.then(Herald::new),
+                phase: Phase::Connecting,
+                connections: 0,
+                failures: 0,
+                last_error: String::new(),
+                stop: None,
+                flushing: false,
+                gave_up: false,
+            }),
+            changed: Condvar::new(),
+            wake: Notify::new(),
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a frame's messages; never waits for the broker.
+    pub(super) fn push(&self, drafts: Vec<Draft>) {
+        let mut book = self.book();
+        book.outbox.push(drafts);
+        book.gave_up = false;
+        if let Some(herald) = book.herald.as_mut() {
+            // A new stream after EOS.
+            herald.want(Status::Online);
+        }
+        drop(book);
+        self.wake.notify_one();
+    }
+
+    /// See [`Outbox::refuse`].
+    pub(super) fn refuse(&self, cause: Cause) {
+        self.book().outbox.refuse(cause);
+    }
+
+    /// See [`Outbox::set_bound`].
+    pub(super) fn set_bound(&self, bound: usize) {
+        self.book().outbox.set_bound(bound);
+    }
+
+    /// Makes a drain end, and lets none begin, until it is called with `false`.
+    pub(super) fn set_flushing(&self, flushing: bool) {
+        self.book().flushing = flushing;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the broker has everything.
+    pub(super) fn drain(&self, timeout: Duration) -> Drained {
+        let waiting = |book: &mut Book| book.outbox.buffered() > 0 && !book.flushing;
+        let (mut book, _) =
+            self.changed.wait_timeout_while(self.book(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
+        match book.outbox.buffered() {
+            0 => Drained::Empty,
+            _ if book.flushing => Drained::Flushed,
+            left => {
+                book.gave_up = true;
+                Drained::TimedOut(left)
+            }
+        }
+    }
+
+    /// Says `stopped` after the end of the stream and waits until the broker has it, unless there is no connection.
+    pub(super) fn say_stopped(&self) {
+        let mut book = self.book();
+        let Some(herald) = book.herald.as_mut() else { return };
+        herald.want(Status::Stopped);
+        self.wake.notify_one();
+        let waiting = |book: &mut Book| book.phase == Phase::Connected && !book.settled() && !book.flushing;
+        // A broker that does not answer gets it with the next connection.
+        drop(self.changed.wait_timeout_while(book, FAREWELL, waiting).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The state of now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let book = self.book();
+        Snapshot {
+            ledger: *book.outbox.ledger(),
+            connected: book.phase == Phase::Connected,
+            published: book.outbox.published(),
+            acknowledged: book.outbox.acknowledged(),
+            failures: book.failures,
+            reconnects: book.connections.saturating_sub(1),
+            buffered: book.outbox.buffered() as u64,
+            buffered_bytes: book.outbox.buffered_bytes() as u64,
+            delays: book.outbox.delays().summary(),
+            last_error: book.last_error.clone(),
+        }
+    }
+
+    /// Asks the client to end, with so much time for the results that are left.
+    pub(super) fn stop(&self, drain: Duration) {
+        self.book().stop = Some(Stop { drained: Instant::now() + drain, farewell: None });
+        self.wake.notify_one();
+    }
+
+    /// The client has ended. What is still left is dropped as `shutdown`.
+    pub(super) fn close(&self) {
+        let mut book = self.book();
+        book.outbox.close();
+        book.phase = Phase::Waiting;
+        drop(book);
+        self.changed.notify_all();
+    }
+
+    /// When to look again at the latest and, if that is now, to end; None = no end was asked for. First the results have
+    /// their time, then `stopped` has its own.
+    pub(super) fn ending(&self) -> Option<Instant> {
+        let mut book = self.book();
+        let stop = book.stop?;
+        let now = Instant::now();
+        if book.phase == Phase::Waiting {
+            return Some(now);
+        }
+        let drained = book.outbox.buffered() == 0 || book.gave_up || stop.drained <= now;
+        if !drained {
+            return Some(stop.drained);
+        }
+        let limit = if book.phase == Phase::Connected { FAREWELL } else { HANDSHAKE };
+        let began = *book.stop.as_mut()?.farewell.get_or_insert(now);
+        let Some(herald) = book.herald.as_mut() else { return Some(now) };
+        herald.want(Status::Stopped);
+        Some(if herald.settled() { now } else { began + limit })
+    }
+
+    /// Waits for a reason to look again.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// A connection is tried.
+    pub(super) fn connecting(&self) {
+        self.book().phase = Phase::Connecting;
+    }
+
+    /// The broker has accepted; returns how many messages wait.
+    pub(super) fn connected(&self) -> usize {
+        let mut book = self.book();
+        book.phase = Phase::Connected;
+        book.connections += 1;
+        book.outbox.buffered()
+    }
+
+    /// The connection is gone, or there was none; `why` is for people.
+    pub(super) fn lost(&self, why: &str) {
+        let mut book = self.book();
+        book.phase = Phase::Waiting;
+        book.failures += 1;
+        why.clone_into(&mut book.last_error);
+        book.outbox.connection_lost();
+        if let Some(herald) = book.herald.as_mut() {
+            herald.connection_lost();
+        }
+        drop(book);
+        self.changed.notify_all();
+    }
+
+    /// See [`Herald::next`].
+    pub(super) fn next_status(&self) -> Option<Status> {
+        self.book().herald.as_mut()?.next()
+    }
+
+    /// See [`Outbox::send`].
+    pub(super) fn next_message(&self, window: usize, now: Now) -> Option<Sending> {
+        self.book().outbox.send(window, now)
+    }
+
+    /// See [`Outbox::acknowledge`].
+    pub(super) fn message_acknowledged(&self, ticket: u64, now: Now) {
+        self.book().outbox.acknowledge(ticket, now);
+        self.changed.notify_all();
+    }
+
+    /// See [`Herald::acknowledged`].
+    pub(super) fn status_acknowledged(&self) {
+        if let Some(herald) = self.book().herald.as_mut() {
+            herald.acknowledged();
+        }
+        self.changed.notify_all();
+    }
+
+    /// See [`Herald::overheard`].
+    pub(super) fn overheard(&self, payload: &[u8]) {
+        if let Some(herald) = self.book().herald.as_mut() {
+            herald.overheard(payload);
+        }
+    }
+
+    /// Whether the broker has heard what it should of the sink itself.
+    pub(super) fn settled(&self) -> bool {
+        self.book().settled()
+    }
+}
