@@ -493,6 +493,25 @@ fn a_swap_that_fails_does_not_undo_a_command_under_way() {
 }
 
 #[test]
+fn what_is_tuned_right_after_a_wish_holds_for_it() {
+    let mut rig = Rig::new("", &[]);
+    flow(&mut rig, is_size("n"));
+    // So that the next two find the workers' thread busy, and are taken up together.
+    rig.bus.set_sync_handler(|_, message| {
+        if gstorion::message::SwapEvent::parse(message).is_some_and(|event| event.event == "started") {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        gst::BusSyncReply::Pass
+    });
+    rig.set("model-size", "s");
+    rig.set("model-size", "m");
+    rig.set("labels", "cat");
+    flow(&mut rig, is_size("m"));
+    rig.push().unwrap();
+    assert_eq!(rig.pull()["data"]["metadata"]["labels"], "cat");
+}
+
+#[test]
 fn what_is_tuned_during_a_swap_holds_after_it() {
     let mut rig = Rig::new("--load-ms 100", &[("workers", "2")]);
     flow(&mut rig, is_size("n"));

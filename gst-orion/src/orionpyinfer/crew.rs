@@ -31,10 +31,10 @@ const TICK: Duration = Duration::from_secs(1);
 const WAIT_FOR_FRAME: Duration = Duration::from_secs(1);
 /// And how many times as long as the last one took to come.
 const FRAMES_TO_WAIT: u32 = 3;
-/// How long a new crew waits for the old one to finish what it has in hand.
-const HANDOVER: Duration = Duration::from_secs(2);
 /// How often it looks for one.
 const LOOK_FOR_FRAME: Duration = Duration::from_millis(20);
+/// How long a new crew waits for the old one to finish what it has in hand.
+const HANDOVER: Duration = Duration::from_secs(2);
 
 /// What a crew is made by.
 #[derive(Debug, Clone)]
@@ -205,13 +205,16 @@ impl Crews {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::Swap(wish) => {
-                let mut wish = wish;
+            Order::Swap(mut wish) => {
                 // Of many wishes at once only the last one is worth a process.
                 while let Ok(next) = self.orders.try_recv() {
                     match next {
                         Order::Swap(next) => wish = next,
-                        other => self.on_order(other),
+                        Order::Tune(setting, value) => {
+                            // The wish was made before this, so that it does not know of it.
+                            tuning::keep(&mut wish.tuning, setting, value.clone());
+                            self.on_order(Order::Tune(setting, value));
+                        }
                     }
                 }
                 self.on_wish(wish);
