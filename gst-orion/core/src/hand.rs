@@ -20,18 +20,11 @@ struct Slot<T> {
 
 /// What an answer was about.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answered<T> {
-    /// The frame that was due; none = it had been given up.
-    Due(Option<T>),
-    /// A later frame; those before it were passed over and will not be answered any more.
-    PassedOver {
-        /// The frames without an answer.
-        lost: Vec<T>,
-        /// The frame that was answered; none = it had been given up.
-        item: Option<T>,
-    },
-    /// No frame in hand.
-    Nothing,
+pub struct Answered<T> {
+    /// Frames before it, which will not be answered any more.
+    pub passed_over: Vec<T>,
+    /// The frame that was answered; none = it had been given up.
+    pub item: Option<T>,
 }
 
 /// The frames of one worker process.
@@ -89,29 +82,21 @@ impl<T> Hand<T> {
         }
     }
 
-    /// The worker answered a frame; without a number it can only be the one that was due.
-    pub fn answered(&mut self, seq: Option<u64>) -> Answered<T> {
-        let Some(due) = self.slots.iter().position(|slot| !slot.answered) else {
-            return Answered::Nothing;
-        };
-        let wanted = match seq {
+    /// The worker answered a frame; without a number it can only be the one that was due. None = no frame in hand.
+    pub fn answered(&mut self, seq: Option<u64>) -> Option<Answered<T>> {
+        let due = self.slots.iter().position(|slot| !slot.answered)?;
+        let answered = match seq {
             // It cannot be about a frame that the worker has not begun to read.
-            None if self.slots.range(..due).any(|slot| !slot.written) => return Answered::Nothing,
+            None if self.slots.range(..due).any(|slot| !slot.written) => return None,
             None => due,
-            Some(seq) => match self.slots.iter().position(|slot| !slot.answered && slot.seq == seq) {
-                Some(index) => index,
-                None => return Answered::Nothing,
-            },
+            Some(seq) => self.slots.iter().position(|slot| !slot.answered && slot.seq == seq)?,
         };
-        let mut lost = Vec::new();
-        for slot in self.slots.range_mut(due..wanted) {
+        let mut items = self.slots.range_mut(due..=answered).map(|slot| {
             slot.answered = true;
-            lost.extend(slot.item.take());
-        }
-        let slot = &mut self.slots[wanted];
-        slot.answered = true;
-        let item = slot.item.take();
-        if wanted == due { Answered::Due(item) } else { Answered::PassedOver { lost, item } }
+            slot.item.take()
+        });
+        let item = items.next_back().flatten();
+        Some(Answered { passed_over: items.flatten().collect(), item })
     }
 
     /// Gives up the oldest frame, which the worker may still answer.
@@ -155,28 +140,28 @@ mod tests {
         hand.written();
         hand.written();
         assert_eq!((hand.due(), hand.front()), (Some(7), Some(&"seven")));
-        assert_eq!(hand.answered(Some(7)), Answered::Due(Some("seven")));
+        assert_eq!(hand.answered(Some(7)), Some(Answered { passed_over: vec![], item: Some("seven") }));
         assert_eq!(hand.release(), 1);
-        assert_eq!(hand.answered(None), Answered::Due(Some("eight")));
+        assert_eq!(hand.answered(None), Some(Answered { passed_over: vec![], item: Some("eight") }));
         assert_eq!((hand.release(), hand.is_empty()), (1, true));
-        assert_eq!(hand.answered(Some(8)), Answered::Nothing, "twice");
-        assert_eq!(hand.answered(None), Answered::Nothing);
+        assert_eq!(hand.answered(Some(8)), None, "twice");
+        assert_eq!(hand.answered(None), None);
     }
 
     #[test]
     fn a_frame_that_is_passed_over_is_told() {
         let mut hand = two();
-        assert_eq!(hand.answered(Some(99)), Answered::Nothing);
-        assert_eq!(hand.answered(Some(8)), Answered::PassedOver { lost: vec!["seven"], item: Some("eight") });
-        assert_eq!(hand.answered(Some(7)), Answered::Nothing, "too late");
+        assert_eq!(hand.answered(Some(99)), None);
+        assert_eq!(hand.answered(Some(8)), Some(Answered { passed_over: vec!["seven"], item: Some("eight") }));
+        assert_eq!(hand.answered(Some(7)), None, "too late");
     }
 
     #[test]
     fn what_is_answered_before_it_is_read_keeps_its_place_until_then() {
         let mut hand = two();
-        assert_eq!(hand.answered(Some(7)), Answered::Due(Some("seven")));
+        assert_eq!(hand.answered(Some(7)), Some(Answered { passed_over: vec![], item: Some("seven") }));
         assert_eq!((hand.release(), hand.len()), (0, 2));
-        assert_eq!(hand.answered(None), Answered::Nothing, "the second one was not even begun");
+        assert_eq!(hand.answered(None), None, "the second one was not even begun");
         assert_eq!(hand.due(), Some(8));
         hand.written();
         assert_eq!((hand.release(), hand.len(), hand.is_front_unwritten()), (1, 1, true));
@@ -188,7 +173,7 @@ mod tests {
         assert_eq!(hand.give_up(), Some("seven"));
         assert_eq!(hand.give_up(), None);
         assert_eq!((hand.due(), hand.front()), (Some(7), None));
-        assert_eq!(hand.answered(Some(7)), Answered::Due(None));
+        assert_eq!(hand.answered(Some(7)), Some(Answered { passed_over: vec![], item: None }));
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use std::{io, time::Duration};
 
 use orion_core::{
-    hand::Answered,
     ledger::Cause,
     supervisor::{Exit, State},
     wire::{Ack, InferenceResult, WorkerFault, WorkerMessage},
@@ -68,24 +67,18 @@ impl Session<'_> {
 
     fn on_result(&mut self, result: InferenceResult) {
         let seq = result.frame_seq;
-        let (due, front) = (self.hand.due(), self.hand.front().map(|carried| carried.target));
-        let carried = match self.hand.answered(Some(seq)) {
-            Answered::Due(carried) => carried,
-            Answered::PassedOver { lost, item } => {
-                for carried in lost {
-                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
-                }
-                item
-            }
-            Answered::Nothing => return self.odd(format!("answered frame {seq} when {due:?} was due")),
+        let due = self.hand.due();
+        let Some(answered) = self.hand.answered(Some(seq)) else {
+            return self.odd(format!("answered frame {seq} when {due:?} was due"));
         };
-        match carried {
+        self.pass_over(answered.passed_over);
+        match answered.item {
             None => self.odd(format!("answered frame {seq} after it was given up")),
             Some(Carried { job: None, .. }) => self.worker.notify(Notice::Checked(Ok(()))),
-            Some(Carried { job: Some(mut job), .. }) => {
+            Some(Carried { job: Some(mut job), target, .. }) => {
                 let prepare = Duration::try_from_secs_f64(result.timing.preprocess_ms / 1e3).unwrap_or_default();
                 let service = self.worker.now().saturating_sub(self.front_since);
-                self.pace.answered(front.flatten(), service, prepare);
+                self.pace.answered(target, service, prepare);
                 // Let go of the picture, so that the buffer can be written to.
                 job.message = None;
                 self.worker.report(Report::Answer(Box::new((*job, result))));
@@ -116,20 +109,19 @@ impl Session<'_> {
 
     /// A frame has its answer, but no result; `seq` none = the one that was due.
     fn lose(&mut self, seq: Option<u64>, cause: Cause, text: String) {
-        match self.hand.answered(seq) {
-            Answered::Nothing => return self.odd(text),
-            Answered::Due(None) => self.odd(text),
-            Answered::Due(Some(carried)) => self.lose_one(carried, cause, text),
-            Answered::PassedOver { lost, item } => {
-                for carried in lost {
-                    self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
-                }
-                if let Some(carried) = item {
-                    self.lose_one(carried, cause, text);
-                }
-            }
+        let Some(answered) = self.hand.answered(seq) else { return self.odd(text) };
+        self.pass_over(answered.passed_over);
+        match answered.item {
+            None => self.odd(text),
+            Some(carried) => self.lose_one(carried, cause, text),
         }
         self.free();
+    }
+
+    fn pass_over(&mut self, frames: Vec<Carried>) {
+        for carried in frames {
+            self.lose_one(carried, Cause::WorkerError, "was passed over by its worker".into());
+        }
     }
 
     pub(super) fn lose_one(&mut self, carried: Carried, cause: Cause, text: String) {
