@@ -47,11 +47,12 @@ impl Listener for Reporter {
                 let (job, result) = *answer;
                 self.answered(job, result);
             }
-            Report::Status(status) => self.stream.update(|state| {
-                if let Some(worker) = state.worker(who) {
+            // Twice a frame, and nobody waits for it.
+            Report::Status(status) => {
+                if let Some(worker) = self.stream.lock().worker(who) {
                     worker.status = status;
                 }
-            }),
+            }
             Report::Lost(job, cause, text) => {
                 if self.stream.lost(&job, cause)
                     && cause != Cause::Shutdown
@@ -75,7 +76,7 @@ impl Listener for Reporter {
         }
         if let Some(element) = self.element.upgrade() {
             if overtaken {
-                element.imp().post_swap("overtaken", "others took over before its first result", 0);
+                element.imp().post_swap("overtaken", "others took over before its first result", None);
             }
             element.imp().hear(news);
         }
@@ -116,7 +117,7 @@ impl Reporter {
         }
         let first = self.stream.answered(job, result);
         if let (Some(seq), Some(element)) = (first, element) {
-            element.imp().in_force(seq);
+            element.imp().post_swap("done", "", Some(seq));
         }
     }
 
@@ -241,11 +242,11 @@ impl super::imp::OrionPyInfer {
             News::Begun(why) => {
                 gst::info!(CAT, imp = self, "new workers are started beside the old ones: {why}");
                 self.stream.update(|state| state.swaps.under_way = true);
-                self.post_swap("started", &why, 0);
+                self.post_swap("started", &why, None);
             }
             News::GivenUp { spec: _, reason, overtaken: true } => {
                 self.stream.update(|state| state.swaps.under_way = false);
-                self.post_swap("overtaken", &reason, 0);
+                self.post_swap("overtaken", &reason, None);
             }
             News::GivenUp { spec, reason, overtaken: false } => {
                 self.stream.update(|state| {
@@ -259,7 +260,7 @@ impl super::imp::OrionPyInfer {
                     gst::ResourceError::Failed,
                     ("the new workers did not come to work, the old ones carry on: {reason}")
                 );
-                self.post_swap("failed", &reason, 0);
+                self.post_swap("failed", &reason, None);
                 for name in changed {
                     self.obj().notify(name);
                 }
@@ -278,11 +279,6 @@ impl super::imp::OrionPyInfer {
         }
     }
 
-    /// The first result of a new crew is there.
-    fn in_force(&self, seq: u64) {
-        self.post_swap("done", "", seq);
-    }
-
     fn note(&self, who: Who, text: &str) {
         if let Some(worker) = self.stream.lock().worker(who) {
             text.clone_into(&mut worker.last_error);
@@ -295,7 +291,8 @@ impl super::imp::OrionPyInfer {
         event.post(self.obj().upcast_ref());
     }
 
-    fn post_swap(&self, event: &str, reason: &str, seq: u64) {
+    /// `applied_at_seq`: where it is done, which the first result of the new crew tells.
+    fn post_swap(&self, event: &str, reason: &str, applied_at_seq: Option<u64>) {
         let ready = self.stream.lock().workers.first().and_then(|worker| worker.ready.clone());
         let models = ready.map(|ready| ready.models).unwrap_or_default();
         let event = SwapEvent {
@@ -303,7 +300,7 @@ impl super::imp::OrionPyInfer {
             reason: reason.into(),
             model_size: models.size.unwrap_or_default(),
             model_file: models.file_640.unwrap_or_default(),
-            applied_at_seq: (event == "done").then_some(seq),
+            applied_at_seq,
         };
         event.post(self.obj().upcast_ref());
     }
