@@ -11,25 +11,14 @@ mod rig;
 use std::path::{Path, PathBuf};
 
 use gst::prelude::*;
-use gst_check::Harness;
 use load::Load;
-use rig::{init, until};
+use rig::{play, until};
 
 const CAPS: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=10/1";
 
 /// The shipped worker under full load, with what it says on the bus.
 fn start(properties: &[(&str, &str)]) -> (Load, gst::Bus) {
-    init();
-    let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
-    for (name, value) in properties {
-        element.set_property_from_str(name, value);
-    }
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
-    let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-    harness.set_live(false);
-    harness.set_src_caps_str(CAPS);
-    harness.play();
+    let (harness, bus) = play(properties, CAPS);
     (Load::new(harness, vec![gst::Buffer::from_slice(vec![90u8; 64 * 48 * 3])]), bus)
 }
 

@@ -16,9 +16,8 @@ use std::{
 };
 
 use gst::prelude::*;
-use gst_check::Harness;
 use load::Load;
-use rig::{alive, init, until};
+use rig::{alive, init, play, until};
 
 const CLIP: &str = "clips/one-by-one-person-detection.mp4";
 const CAPS: &str = "video/x-raw,format=I420,width=768,height=432,framerate=10/1";
@@ -26,16 +25,9 @@ const SWAPS: usize = 20;
 
 /// The element with the shipped worker, under full load.
 fn load(models: &Path, properties: &[(&str, &str)], pictures: &[gst::Buffer]) -> Load {
-    let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
-    element.set_property("model-dir", models.to_str().unwrap());
-    element.set_property("confidence", 0.3);
-    for (name, value) in properties {
-        element.set_property_from_str(name, value);
-    }
-    let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-    harness.set_live(false);
-    harness.set_src_caps_str(CAPS);
-    harness.play();
+    let base = [("model-dir", models.to_str().unwrap()), ("confidence", "0.3")];
+    let properties: Vec<_> = base.into_iter().chain(properties.to_vec()).collect();
+    let (harness, _) = play(&properties, CAPS);
     Load::new(harness, pictures.to_vec())
 }
 

@@ -27,20 +27,10 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(stub: &str, properties: &[(&str, &str)]) -> Self {
-        init();
-        // The harness starts the element at once, so the properties come first.
-        let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
         let command = format!("'{}' {stub}", env!("CARGO_BIN_EXE_orion-stub-worker"));
-        element.set_property("worker-command", command);
-        for (name, value) in properties {
-            element.set_property_from_str(name, value);
-        }
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-        harness.set_live(false);
-        harness.set_src_caps_str(JPEG_CAPS);
-        harness.play();
+        let properties: Vec<_> =
+            [("worker-command", command.as_str())].into_iter().chain(properties.to_vec()).collect();
+        let (harness, bus) = play(&properties, JPEG_CAPS);
         Self { harness, bus, next: 0 }
     }
 
@@ -149,6 +139,27 @@ impl Rig {
         assert_eq!((self.count("received"), self.count("forwarded")), (received, forwarded), "{}", self.stats());
         assert_eq!(received, forwarded + lost);
     }
+}
+
+/// The element in a harness that plays, with its bus.
+pub fn play(properties: &[(&str, &str)], caps: &str) -> (Harness, gst::Bus) {
+    init();
+    // The harness starts the element at once, so the properties come first.
+    let element = gst::ElementFactory::make("orionpyinfer").build().unwrap();
+    for (name, value) in properties {
+        match element.find_property(name) {
+            // As it is: a command has quotes of its own.
+            Some(spec) if spec.value_type() == gst::glib::Type::STRING => element.set_property(name, value),
+            _ => element.set_property_from_str(name, value),
+        }
+    }
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_live(false);
+    harness.set_src_caps_str(caps);
+    harness.play();
+    (harness, bus)
 }
 
 pub fn init() {
