@@ -60,6 +60,7 @@ mod link;
 mod network;
 mod outbox;
 mod payload;
+mod properties;
 mod retry;
 mod settings;
 mod tls;
