@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a frame was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The rate that was asked for is lower than the camera's: not a loss.
@@ -23,6 +23,10 @@ pub enum Cause {
     WorkerError,
     /// The worker died or was restarted while it had the frame, or was not back in time.
     WorkerRestart,
+    /// There was no connection to the broker, and such results were not to be kept.
+    NoConnection,
+    /// The broker does not take it: too large, or not permitted.
+    Refused,
     /// Downstream refused the frame, or a flush or a seek threw it away.
     Flush,
     /// The element was stopped with the frame in hand.
@@ -31,7 +35,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RateLimit,
         Self::QueueFull,
         Self::TooOld,
@@ -39,6 +43,8 @@ impl Cause {
         Self::DecodeError,
         Self::WorkerError,
         Self::WorkerRestart,
+        Self::NoConnection,
+        Self::Refused,
         Self::Flush,
         Self::Shutdown,
     ];
@@ -53,6 +59,8 @@ impl Cause {
             Self::DecodeError => "decode_error",
             Self::WorkerError => "worker_error",
             Self::WorkerRestart => "worker_restart",
+            Self::NoConnection => "no_connection",
+            Self::Refused => "refused",
             Self::Flush => "flush",
             Self::Shutdown => "shutdown",
         }
@@ -223,8 +231,8 @@ mod tests {
         }
         let mut twice = losses;
         twice.merge(&losses);
-        assert_eq!(twice.total(), 90);
-        assert_eq!(losses.take().total(), 45);
+        assert_eq!(twice.total(), 132);
+        assert_eq!(losses.take().total(), 66);
         assert_eq!(losses.total(), 0);
     }
 

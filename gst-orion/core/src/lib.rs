@@ -3,6 +3,7 @@
 
 pub mod focus;
 pub mod framing;
+pub mod gap;
 pub mod geometry;
 pub mod hand;
 pub mod ledger;

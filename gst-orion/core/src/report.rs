@@ -57,6 +57,9 @@ pub struct Report {
     pub coverage: f64,
     /// Frames lost since the result before, by cause; empty = none.
     pub lost_since_last: BTreeMap<String, u64>,
+    /// True when it had to wait for a connection or is sent again after one was lost; left out otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 impl Report {
@@ -93,6 +96,7 @@ mod tests {
             time_since_full_sweep_ms: Some(0.0),
             coverage: 1.0,
             lost_since_last: Report::losses(&losses),
+            replayed: false,
         };
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["type"], "motion_detection");

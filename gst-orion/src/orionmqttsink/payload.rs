@@ -136,6 +136,7 @@ pub(super) fn report(
         },
         coverage: frame.planned.as_ref().map_or(1.0, |planned| Plan::coverage(&planned.roi)),
         lost_since_last: inference.lost.clone(),
+        replayed: false,
     };
     let timed = Timed { report, captured: frame.captured, answered: inference.answered, size: inference.result.len() };
     Ok((topic, Body::Report(Box::new(timed))))
