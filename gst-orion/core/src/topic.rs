@@ -62,7 +62,16 @@ enum Part {
 /// A checked template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicTemplate {
+    text: String,
     parts: Vec<Part>,
+}
+
+impl Default for TopicTemplate {
+    /// [`DEFAULT_TEMPLATE`].
+    fn default() -> Self {
+        let text = || DEFAULT_TEMPLATE.to_owned();
+        Self::parse(DEFAULT_TEMPLATE).unwrap_or_else(|_| Self { text: text(), parts: vec![Part::Text(text())] })
+    }
 }
 
 /// The values of one message.
@@ -119,7 +128,12 @@ impl TopicTemplate {
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
-        Ok(Self { parts })
+        Ok(Self { text: template.to_owned(), parts })
+    }
+
+    /// The template as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The topic of one message. In a value, `/`, `+`, `#` and NUL become `_`, so that it stays one level; an empty value too.

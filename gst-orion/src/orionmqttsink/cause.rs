@@ -8,7 +8,7 @@ use rumqttc::{
     tokio_rustls::rustls::{self, AlertDescription, CertificateError},
 };
 
-use super::address::Address;
+use super::{address::Address, outbox::Loss};
 
 /// How far a connection had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,22 @@ pub(super) fn describe(error: &ConnectionError, stage: Stage, broker: &Address, 
         other => (other.to_string(), "does an MQTT 3.1.1 broker listen there?".into()),
     };
     line(broker, &cause, &remedy)
+}
+
+/// Whether the broker has ended an accepted connection, which in MQTT 3.1.1 may be its way to refuse a message.
+pub(super) fn loss(error: &ConnectionError, stage: Stage) -> Loss {
+    let closed = match error {
+        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(Packet::Io(error))) => {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+            )
+        }
+        _ => false,
+    };
+    if closed && stage == Stage::Connected { Loss::Closed } else { Loss::Other }
 }
 
 /// One line for a broker that took messages and has not acknowledged any for `time`.

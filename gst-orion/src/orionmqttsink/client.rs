@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use orion_core::ledger::Ledger;
 use rumqttc::{
     AsyncClient, Event, EventLoop, Incoming, Outgoing, PublishNotice, PublishOptions, QoS, TlsConfiguration,
 };
@@ -25,6 +26,7 @@ use super::{
     cause::{self, Stage},
     link::Link,
     network::{mqtt_options, network_options},
+    outbox::{Fallen, GivenUp, Loss},
     payload::Now,
     retry::{Backoff, Gate},
 };
@@ -41,6 +43,9 @@ const GOODBYE: Duration = Duration::from_millis(200);
 
 /// A connection that held this long was a good one: the next loss is answered at once again.
 const SETTLED: Duration = Duration::from_secs(5);
+
+/// So long must a connection hold until the one message that is suspected of ending it is sent.
+const CAREFUL: Duration = Duration::from_millis(500);
 
 /// What the client needs to know; fixed while it runs. It holds the password, hence no `Debug`.
 #[derive(Clone)]
@@ -65,6 +70,10 @@ pub(super) enum Notice {
     Trouble(String),
     /// There is one again after [`Notice::Trouble`].
     Restored(String),
+    /// A message was given up, and why.
+    Refused(String),
+    /// Frames were dropped, and the book with them.
+    Dropped(Vec<Fallen>, Ledger),
 }
 
 /// A running client.
@@ -117,7 +126,7 @@ type Acks = JoinSet<Option<Ack>>;
 /// How a session ended.
 enum End {
     Stopped,
-    Lost(String),
+    Lost(String, Loss),
 }
 
 /// Why the inner loop of a session was left.
@@ -142,10 +151,21 @@ impl<F: Fn(Notice)> Runner<F> {
         loop {
             self.link.connecting();
             let began = Instant::now();
-            let End::Lost(text) = self.session(&mut complained).await else {
+            let End::Lost(text, loss) = self.session(&mut complained).await else {
                 return;
             };
-            self.link.lost(&text);
+            let aftermath = self.link.lost(&text, loss, false);
+            if let Some(GivenUp { topic, bytes }) = aftermath.given_up
+                && gate.admits(&topic, Instant::now())
+            {
+                let broker = &self.options.broker;
+                let text = format!(
+                    "MQTT broker {broker}: closed the connection again and again on the message of {bytes} bytes for topic {topic:?}, \
+                     which is given up; is it larger than the broker allows, or is that topic forbidden?"
+                );
+                (self.say)(Notice::Refused(text));
+            }
+            self.tell_dropped();
             if gate.admits(&text, Instant::now()) {
                 complained = true;
                 (self.say)(Notice::Trouble(text));
@@ -169,6 +189,7 @@ impl<F: Fn(Notice)> Runner<F> {
         events.set_network_options(network_options());
         let mut acks = JoinSet::new();
         let mut stage = Stage::Connecting;
+        let mut connected_at = Instant::now();
         let mut listening = false;
         let mut progress = Instant::now();
         let silence = Duration::from_secs(2 * u64::from(options.keep_alive));
@@ -178,9 +199,12 @@ impl<F: Fn(Notice)> Runner<F> {
                 loop {
                     // First, since it decides on what is to be said.
                     let ending = self.link.ending();
+                    let mut patience = None;
                     if stage == Stage::Connected {
                         let idle = acks.is_empty();
-                        self.send(&client, &mut acks);
+                        patience = self.link.careful().then(|| connected_at + CAREFUL);
+                        self.send(&client, &mut acks, patience.is_none_or(|until| until <= Instant::now()));
+                        self.tell_dropped();
                         if idle {
                             progress = Instant::now();
                         }
@@ -193,7 +217,8 @@ impl<F: Fn(Notice)> Runner<F> {
                         break Step::Unanswered;
                     }
                     let unanswered = watched.then(|| progress + silence);
-                    let deadline = [ending, unanswered].into_iter().flatten().min();
+                    let patience = patience.filter(|until| *until > Instant::now());
+                    let deadline = [ending, unanswered, patience].into_iter().flatten().min();
                     tokio::select! {
                         event = &mut poll => break Step::Event(event),
                         Some(ack) = acks.join_next() => {
@@ -214,6 +239,7 @@ impl<F: Fn(Notice)> Runner<F> {
             match step {
                 Step::Event(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
                     stage = Stage::Connected;
+                    connected_at = Instant::now();
                     self.connected(complained);
                 }
                 Step::Event(Ok(Event::Incoming(Incoming::Publish(publish)))) => self.link.overheard(&publish.payload),
@@ -226,9 +252,10 @@ impl<F: Fn(Notice)> Runner<F> {
                             self.acknowledged(ack);
                         }
                     }
-                    return End::Lost(cause::describe(&error, stage, &options.broker, options.user.as_deref()));
+                    let text = cause::describe(&error, stage, &options.broker, options.user.as_deref());
+                    return End::Lost(text, cause::loss(&error, stage));
                 }
-                Step::Unanswered => return End::Lost(cause::unanswered(silence, &options.broker)),
+                Step::Unanswered => return End::Lost(cause::unanswered(silence, &options.broker), Loss::Other),
                 Step::Stop => {
                     // Without `stopped` it was no good end, which the will then says.
                     if stage == Stage::Connected && self.link.settled() {
@@ -240,8 +267,8 @@ impl<F: Fn(Notice)> Runner<F> {
         }
     }
 
-    /// Says how things are, then fills the window; the request channel takes both, so it cannot be full.
-    fn send(&self, client: &AsyncClient, acks: &mut Acks) {
+    /// Says how things are, then fills the window if messages may go; the request channel takes both, so it cannot be full.
+    fn send(&self, client: &AsyncClient, acks: &mut Acks, messages: bool) {
         if let Some(topic) = &self.options.status_topic
             && let Some(status) = self.link.next_status()
         {
@@ -250,7 +277,7 @@ impl<F: Fn(Notice)> Runner<F> {
             track(acks, notice.ok(), Ack::Status);
         }
         // The lock is free again before anything else happens.
-        while let Some(sending) = self.link.next_message(WINDOW, (self.now)()) {
+        while messages && let Some(sending) = self.link.next_message(WINDOW, (self.now)()) {
             let options = PublishOptions::new(match sending.qos {
                 0 => QoS::AtMostOnce,
                 1 => QoS::AtLeastOnce,
@@ -271,6 +298,13 @@ impl<F: Fn(Notice)> Runner<F> {
         match ack {
             Ack::Status => self.link.status_acknowledged(),
             Ack::Message(ticket) => self.link.message_acknowledged(ticket, (self.now)()),
+        }
+    }
+
+    fn tell_dropped(&self) {
+        let (fallen, ledger) = self.link.take_fallen();
+        if !fallen.is_empty() {
+            (self.say)(Notice::Dropped(fallen, ledger));
         }
     }
 

@@ -7,16 +7,22 @@ use std::{
 
 use gst::{glib, prelude::*, subclass::prelude::*};
 use gst_base::{prelude::*, subclass::prelude::*};
-use orion_core::{ledger::Cause, topic::TopicTemplate};
+use orion_core::ledger::{Cause, Ledger};
 
 use super::{
     client::{Client, Notice},
     link::{Drained, Link},
-    payload::{self, Body, Draft, Now, PayloadError},
+    outbox::Fallen,
+    payload::{self, Draft, Now, PayloadError, RawBuffer},
     properties,
     settings::{ConfigError, Settings},
 };
-use crate::{identity, meta, properties::lock, stats};
+use crate::{
+    identity, meta,
+    properties::lock,
+    qos::{self, Place},
+    stats,
+};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("orionmqttsink", gst::DebugColorFlags::empty(), Some("Orion MQTT publisher"))
@@ -63,12 +69,12 @@ impl ObjectImpl for OrionMqttSink {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let (changed, bound) = {
+        let (changed, keeping) = {
             let mut settings = lock(&self.settings);
-            (properties::set(&mut settings, pspec.name(), value), settings.max_buffered)
+            (properties::set(&mut settings, pspec.name(), value), settings.keeping())
         };
         if let Some(link) = self.link() {
-            link.set_bound(bound as usize);
+            link.set_keeping(keeping);
         }
         if let Err(why) = changed {
             gst::element_imp_warning!(
@@ -139,7 +145,7 @@ impl BaseSinkImpl for OrionMqttSink {
                 )
             );
         }
-        let link = Arc::new(Link::new(settings.max_buffered as usize, options.status_topic.is_some()));
+        let link = Arc::new(Link::new(settings.keeping(), options.status_topic.is_some()));
         let element = self.obj().downgrade();
         let say = move |notice| {
             if let Some(element) = element.upgrade() {
@@ -167,10 +173,13 @@ impl BaseSinkImpl for OrionMqttSink {
             gst::element_imp_error!(self, gst::ResourceError::Write, ("{error}"));
             gst::FlowError::Error
         })?;
+        let place = self.place(buffer);
         match messages {
-            Some(messages) => link.push(messages),
-            None => link.refuse(Cause::WorkerError),
+            Some(messages) => link.push(messages, place, now()),
+            None => link.refuse(Cause::WorkerError, place),
         }
+        let (fallen, ledger) = link.take_fallen();
+        self.post_qos(&fallen, &ledger);
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -220,6 +229,8 @@ impl OrionMqttSink {
         let mut stats = stats::from_ledger("orionmqttsink-stats", &snapshot.ledger);
         stats.set("published", snapshot.published);
         stats.set("acknowledged", snapshot.acknowledged);
+        stats.set("replayed", snapshot.replayed);
+        stats.set("gap-records", snapshot.gap_records);
         stats.set("buffered", snapshot.buffered);
         stats.set("buffered-bytes", snapshot.buffered_bytes);
         stats.set("acknowledge-mean-ms", snapshot.delays.mean);
@@ -233,26 +244,32 @@ impl OrionMqttSink {
 
     /// The messages of a buffer; none = it carries results, but not one that is valid.
     fn messages(&self, buffer: &gst::BufferRef) -> Result<Option<Vec<Draft>>, PayloadError> {
-        let (topic, qos, retain) = {
-            let settings = lock(&self.settings);
-            (settings.topic.clone(), settings.qos, settings.retain)
-        };
-        let template = TopicTemplate::parse(&topic)?;
-        let draft = |(topic, body): (String, Body)| Draft { topic, body, qos, retain };
+        let delivery = lock(&self.settings).delivery();
         let inferences = meta::inferences(buffer);
         let frame = meta::frame(buffer);
         if inferences.is_empty() {
             if frame.is_some() {
                 return Ok(Some(Vec::new()));
             }
+            let (id, room_id) = {
+                let settings = lock(&self.settings);
+                (settings.instance_id.clone(), settings.room_id.clone())
+            };
             let name = self.obj().name();
             let map = buffer.map_readable().map_err(|error| PayloadError::Unreadable(error.to_string()))?;
-            return Ok(Some(vec![draft(payload::raw(&template, &name, &map)?)]));
+            let caps = self.obj().sink_pad().current_caps();
+            let raw = RawBuffer {
+                instance_id: if id.is_empty() { &name } else { &id },
+                room_id: &room_id,
+                content_type: caps.as_ref().and_then(|caps| caps.structure(0)).map(|s| s.name().as_str()),
+                payload: &map,
+            };
+            return Ok(Some(vec![payload::raw(&delivery, raw)?]));
         }
         let mut drafts = Vec::with_capacity(inferences.len());
         for inference in &inferences {
-            match payload::report(&template, inference, frame.as_ref()) {
-                Ok(message) => drafts.push(draft(message)),
+            match payload::report(&delivery, inference, frame.as_ref()) {
+                Ok(draft) => drafts.push(draft),
                 Err(error @ PayloadError::Result { .. }) => gst::warning!(CAT, imp = self, "{error}"),
                 Err(error) => return Err(error),
             }
@@ -260,11 +277,28 @@ impl OrionMqttSink {
         Ok((!drafts.is_empty()).then_some(drafts))
     }
 
+    /// Where a buffer stands in the stream.
+    fn place(&self, buffer: &gst::BufferRef) -> Place {
+        let segment = self.obj().segment().downcast::<gst::ClockTime>().ok();
+        Place::of(buffer, segment.as_ref())
+    }
+
+    /// Tells the application what will not be published.
+    fn post_qos(&self, fallen: &[Fallen], ledger: &Ledger) {
+        let sink = self.obj();
+        for frame in fallen {
+            let dropped = ledger.dropped().total();
+            qos::post(sink.upcast_ref(), frame.place, sink.is_sync(), frame.cause, ledger.forwarded(), dropped);
+        }
+    }
+
     /// Called from the client's thread.
     fn say(&self, notice: &Notice) {
         match notice {
             Notice::Trouble(text) => gst::element_imp_warning!(self, gst::ResourceError::OpenWrite, ("{text}")),
             Notice::Restored(text) => gst::element_imp_info!(self, gst::ResourceError::OpenWrite, ("{text}")),
+            Notice::Refused(text) => gst::element_imp_warning!(self, gst::ResourceError::Write, ("{text}")),
+            Notice::Dropped(fallen, ledger) => self.post_qos(fallen, ledger),
         }
     }
 }

@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 use super::{
     delays::Summary,
     herald::{Herald, Status},
-    outbox::{Outbox, Sending},
+    keeping::Keeping,
+    outbox::{Aftermath, Fallen, GivenUp, Loss, Outbox, Sending},
     payload::{Draft, Now},
 };
+use crate::qos::Place;
 
 /// Time for the broker to acknowledge `stopped` behind the last result.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -68,6 +70,8 @@ pub(super) struct Snapshot {
     pub(super) connected: bool,
     pub(super) published: u64,
     pub(super) acknowledged: u64,
+    pub(super) replayed: u64,
+    pub(super) gap_records: u64,
     pub(super) reconnects: u64,
     pub(super) failures: u64,
     pub(super) buffered: u64,
@@ -94,11 +98,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// `bound`: messages kept; `announced`: whether the sink says something about itself.
-    pub(super) fn new(bound: usize, announced: bool) -> Self {
+    /// `announced`: whether the sink says something about itself.
+    pub(super) fn new(keeping: Keeping, announced: bool) -> Self {
         Self {
             book: Mutex::new(Book {
-                outbox: Outbox::new(bound),
+                outbox: Outbox::new(keeping),
                 herald: announced.then(Herald::new),
                 phase: Phase::Connecting,
                 connections: 0,
@@ -118,9 +122,9 @@ impl Link {
     }
 
     /// Takes a frame's messages; never waits for the broker.
-    pub(super) fn push(&self, drafts: Vec<Draft>) {
+    pub(super) fn push(&self, drafts: Vec<Draft>, place: Place, now: Now) {
         let mut book = self.book();
-        book.outbox.push(drafts);
+        book.outbox.push(drafts, place, now);
         book.gave_up = false;
         if let Some(herald) = book.herald.as_mut() {
             // A new stream after EOS.
@@ -131,13 +135,19 @@ impl Link {
     }
 
     /// See [`Outbox::refuse`].
-    pub(super) fn refuse(&self, cause: Cause) {
-        self.book().outbox.refuse(cause);
+    pub(super) fn refuse(&self, cause: Cause, place: Place) {
+        self.book().outbox.refuse(cause, place);
     }
 
-    /// See [`Outbox::set_bound`].
-    pub(super) fn set_bound(&self, bound: usize) {
-        self.book().outbox.set_bound(bound);
+    /// See [`Outbox::set_keeping`].
+    pub(super) fn set_keeping(&self, keeping: Keeping) {
+        self.book().outbox.set_keeping(keeping);
+    }
+
+    /// The frames dropped since the last call, and the book as it stands with them.
+    pub(super) fn take_fallen(&self) -> (Vec<Fallen>, Ledger) {
+        let mut book = self.book();
+        (book.outbox.take_fallen(), *book.outbox.ledger())
     }
 
     /// Makes a drain end, and lets none begin, until it is called with `false`.
@@ -180,6 +190,8 @@ impl Link {
             connected: book.phase == Phase::Connected,
             published: book.outbox.published(),
             acknowledged: book.outbox.acknowledged(),
+            replayed: book.outbox.replayed(),
+            gap_records: book.outbox.gap_records(),
             failures: book.failures,
             reconnects: book.connections.saturating_sub(1),
             buffered: book.outbox.buffered() as u64,
@@ -239,26 +251,39 @@ impl Link {
         let mut book = self.book();
         book.phase = Phase::Connected;
         book.connections += 1;
+        book.outbox.connected();
         book.outbox.buffered()
     }
 
-    /// The connection is gone, or there was none; `why` is for people.
-    pub(super) fn lost(&self, why: &str) {
+    /// The connection is gone, or there was none; `why` is for people. See [`Outbox::connection_lost`].
+    pub(super) fn lost(&self, why: &str, loss: Loss, resumable: bool) -> Aftermath {
         let mut book = self.book();
         book.phase = Phase::Waiting;
         book.failures += 1;
         why.clone_into(&mut book.last_error);
-        book.outbox.connection_lost();
+        let aftermath = book.outbox.connection_lost(loss, resumable);
         if let Some(herald) = book.herald.as_mut() {
             herald.connection_lost();
         }
         drop(book);
+        self.changed.notify_all();
+        aftermath
+    }
+
+    /// See [`Outbox::session_lost`].
+    pub(super) fn session_lost(&self) {
+        self.book().outbox.session_lost();
         self.changed.notify_all();
     }
 
     /// See [`Herald::next`].
     pub(super) fn next_status(&self) -> Option<Status> {
         self.book().herald.as_mut()?.next()
+    }
+
+    /// See [`Outbox::careful`].
+    pub(super) fn careful(&self) -> bool {
+        self.book().outbox.careful()
     }
 
     /// See [`Outbox::send`].
@@ -270,6 +295,13 @@ impl Link {
     pub(super) fn message_acknowledged(&self, ticket: u64, now: Now) {
         self.book().outbox.acknowledge(ticket, now);
         self.changed.notify_all();
+    }
+
+    /// See [`Outbox::reject`].
+    pub(super) fn message_rejected(&self, ticket: u64) -> Option<GivenUp> {
+        let given_up = self.book().outbox.reject(ticket);
+        self.changed.notify_all();
+        given_up
     }
 
     /// See [`Herald::acknowledged`].

@@ -56,6 +56,7 @@ mod client;
 mod delays;
 mod herald;
 mod imp;
+mod keeping;
 mod link;
 mod network;
 mod outbox;

@@ -2,17 +2,31 @@
 //! Messages on their way to the broker, and the book of the frames they belong to.
 //!
 //! A frame is forwarded when the broker has acknowledged all of its messages. It is dropped as a whole, also when some of
-//! its messages were sent already.
+//! its messages were sent already. What is dropped leaves a gap record, which goes out before anything else.
 
-use std::collections::{BTreeMap, VecDeque};
+mod gaps;
+mod suspicion;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use bytes::Bytes;
-use orion_core::ledger::{Cause, Ledger};
+use orion_core::{
+    ledger::{Cause, Ledger},
+    timestamp,
+};
 
+use self::{
+    gaps::{Gaps, OpenGap},
+    suspicion::Suspicion,
+};
 use super::{
     delays::Delays,
-    payload::{Body, Draft, Now},
+    keeping::{Keeping, OutagePolicy},
+    payload::{Draft, JSON, Now},
 };
+use crate::qos::Place;
+
+pub(super) use suspicion::Loss;
 
 /// A message that was handed to the connection.
 #[derive(Debug)]
@@ -23,6 +37,35 @@ pub(super) struct Sending {
     pub(super) payload: Bytes,
     pub(super) qos: u8,
     pub(super) retain: bool,
+    /// When it is worthless to subscribers, s from now; none = never.
+    pub(super) expiry: Option<u32>,
+    /// Media type of the payload; none = unknown.
+    pub(super) content_type: Option<String>,
+    /// It had to wait for a connection, or is sent again after one was lost.
+    pub(super) replayed: bool,
+}
+
+/// A frame that was dropped here, for those who watch the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fallen {
+    pub(super) cause: Cause,
+    pub(super) place: Place,
+}
+
+/// A message that was given up because the broker does not take it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GivenUp {
+    pub(super) topic: String,
+    /// Of the payload.
+    pub(super) bytes: usize,
+}
+
+/// What follows from a lost connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Aftermath {
+    /// What was on the wire still is: the session is to be resumed.
+    pub(super) resume: bool,
+    pub(super) given_up: Option<GivenUp>,
 }
 
 #[derive(Debug)]
@@ -30,132 +73,295 @@ struct Message {
     ticket: u64,
     frame: u64,
     draft: Draft,
-    /// When it was sent last, ns on the clock of [`Now::running`].
+    /// When it came, ns on the clock of [`Now::running`].
+    born: u64,
+    /// When it was sent last, ns on the same clock.
     sent: Option<u64>,
+    /// It counts among those that were replayed.
+    replayed: bool,
+}
+
+#[derive(Debug)]
+enum Item {
+    Message(Message),
+    Gap(u64, OpenGap),
+}
+
+impl Item {
+    fn ticket(&self) -> u64 {
+        match self {
+            Self::Message(message) => message.ticket,
+            Self::Gap(ticket, _) => *ticket,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// Messages not yet acknowledged.
+    left: usize,
+    place: Place,
 }
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    bound: usize,
+    keeping: Keeping,
     waiting: VecDeque<Message>,
-    on_wire: VecDeque<Message>,
-    /// Frames that are neither forwarded nor dropped → messages not yet acknowledged.
-    open: BTreeMap<u64, usize>,
-    /// By topic: what the next report must add to `lost_since_last`, because the reports that would have said so are gone.
-    unreported: BTreeMap<String, BTreeMap<String, u64>>,
+    on_wire: VecDeque<Item>,
+    /// Of the payloads of both.
+    bytes: usize,
+    /// Frames that are neither forwarded nor dropped.
+    open: BTreeMap<u64, Frame>,
+    gaps: Gaps,
+    suspicion: Suspicion,
+    fallen: Vec<Fallen>,
+    /// The last connection was lost or the last attempt failed, and there is none since.
+    outage: bool,
+    /// Messages with a smaller ticket had to wait for a connection.
+    late_below: u64,
     next_frame: u64,
     next_ticket: u64,
     ledger: Ledger,
     published: u64,
     acknowledged: u64,
+    replayed: u64,
+    gap_records: u64,
     delays: Delays,
 }
 
 impl Outbox {
-    /// `bound`: messages kept, at least 1.
-    pub(super) fn new(bound: usize) -> Self {
+    /// Keeps what it is told to keep.
+    pub(super) fn new(keeping: Keeping) -> Self {
         Self {
-            bound: bound.max(1),
+            keeping,
             waiting: VecDeque::new(),
             on_wire: VecDeque::new(),
+            bytes: 0,
             open: BTreeMap::new(),
-            unreported: BTreeMap::new(),
+            gaps: Gaps::default(),
+            suspicion: Suspicion::default(),
+            fallen: Vec::new(),
+            outage: false,
+            late_below: 0,
             next_frame: 0,
             next_ticket: 0,
             ledger: Ledger::default(),
             published: 0,
             acknowledged: 0,
+            replayed: 0,
+            gap_records: 0,
             delays: Delays::default(),
         }
     }
 
-    /// Changes the bound; what is too much goes with the next message.
-    pub(super) fn set_bound(&mut self, bound: usize) {
-        self.bound = bound.max(1);
+    /// Changes what is kept; what is too much goes with the next frame.
+    pub(super) fn set_keeping(&mut self, keeping: Keeping) {
+        self.keeping = keeping;
     }
 
-    /// Takes a frame with its messages. The oldest frames make room; the newest is taken in any case.
-    pub(super) fn push(&mut self, drafts: Vec<Draft>) {
+    /// Takes a frame with its messages. The oldest frames make room; the newest is taken in any case, unless it alone is more
+    /// than may be kept or must not wait for a connection.
+    pub(super) fn push(&mut self, drafts: Vec<Draft>, place: Place, now: Now) {
         self.ledger.receive();
         if drafts.is_empty() {
             self.ledger.forward();
             return;
         }
-        self.make_room(drafts.len());
+        self.expire(now);
+        let bytes: usize = drafts.iter().map(|draft| draft.body.size()).sum();
         let frame = self.next_frame;
         self.next_frame += 1;
-        self.open.insert(frame, drafts.len());
+        self.open.insert(frame, Frame { left: drafts.len(), place });
+        let refused = match self.keeping.policy {
+            OutagePolicy::Drop if self.outage => Some(Cause::NoConnection),
+            _ if bytes > self.keeping.bytes => Some(Cause::QueueFull),
+            _ => None,
+        };
+        if let Some(cause) = refused {
+            self.drop_frame(frame, cause);
+            drafts.into_iter().for_each(|draft| self.gaps.add(draft, cause));
+            return;
+        }
+        self.make_room(drafts.len(), bytes);
         for draft in drafts {
-            let ticket = self.next_ticket;
-            self.next_ticket += 1;
-            self.waiting.push_back(Message { ticket, frame, draft, sent: None });
+            let ticket = self.take_ticket();
+            self.bytes += draft.body.size();
+            self.waiting.push_back(Message { ticket, frame, draft, born: now.running, sent: None, replayed: false });
+        }
+        if self.outage {
+            self.keep_newest();
         }
     }
 
+    fn take_ticket(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        ticket
+    }
+
     /// Counts a frame that could not be turned into messages.
-    pub(super) fn refuse(&mut self, cause: Cause) {
+    pub(super) fn refuse(&mut self, cause: Cause, place: Place) {
         self.ledger.receive();
         self.ledger.drop_frame(cause);
+        self.fallen.push(Fallen { cause, place });
+    }
+
+    /// Whether the next message must wait until the connection has held for a while without it.
+    pub(super) fn careful(&self) -> bool {
+        self.suspicion.careful() && self.on_wire.is_empty() && self.gaps.len() + self.waiting.len() > 0
     }
 
     /// Hands out the oldest waiting message unless `window` of them are on the wire.
     pub(super) fn send(&mut self, window: usize, now: Now) -> Option<Sending> {
-        while self.on_wire.len() < window.min(self.bound) {
-            let mut message = self.waiting.pop_front()?;
-            if let Body::Report(timed) = &mut message.draft.body
-                && let Some(lost) = self.unreported.remove(&message.draft.topic)
-            {
-                add(&mut timed.report.lost_since_last, &lost);
+        self.expire(now);
+        let window = if self.suspicion.careful() { 1 } else { window };
+        while self.on_wire.len() < window {
+            if let Some(gap) = self.gaps.next() {
+                let Some(sending) = self.send_gap(gap, now) else { continue };
+                return Some(sending);
             }
-            let Ok(payload) = message.draft.body.bytes(now) else {
-                // Does not happen with plain numbers and texts; if it did, it would stand in the way of all others.
-                self.discard(message.frame, Cause::WorkerError);
-                continue;
-            };
-            self.published += u64::from(message.sent.replace(now.running).is_none());
-            let sending = Sending {
-                ticket: message.ticket,
-                topic: message.draft.topic.clone(),
-                payload,
-                qos: message.draft.qos,
-                retain: message.draft.retain,
-            };
-            self.on_wire.push_back(message);
+            // What has to wait again after a loss must still fit.
+            let messages = self.on_wire.iter().filter(|item| matches!(item, Item::Message(_))).count();
+            if messages >= self.keeping.messages.max(1) {
+                return None;
+            }
+            let message = self.waiting.pop_front()?;
+            let Some(sending) = self.send_message(message, now) else { continue };
             return Some(sending);
         }
         None
     }
 
+    fn send_gap(&mut self, gap: OpenGap, now: Now) -> Option<Sending> {
+        let record = gap.record(timestamp::rfc3339(now.wall));
+        let payload = serde_json::to_vec(&record).ok()?.into();
+        let ticket = self.take_ticket();
+        self.gap_records += 1;
+        let sending = Sending {
+            ticket,
+            topic: gap.topic.clone(),
+            payload,
+            qos: gap.qos,
+            // It must not take the place of a result that is kept for new subscribers.
+            retain: false,
+            expiry: None,
+            content_type: Some(JSON.into()),
+            replayed: false,
+        };
+        self.on_wire.push_back(Item::Gap(ticket, gap));
+        Some(sending)
+    }
+
+    fn send_message(&mut self, mut message: Message, now: Now) -> Option<Sending> {
+        self.gaps.tell(&mut message.draft);
+        let replayed = message.ticket < self.late_below;
+        let Ok(payload) = message.draft.body.bytes(now, replayed) else {
+            // Does not happen with plain numbers and texts; if it did, it would stand in the way of all others.
+            let frame = message.frame;
+            self.give_up(message, Cause::WorkerError);
+            self.discard(frame, Cause::WorkerError);
+            return None;
+        };
+        self.published += u64::from(message.sent.replace(now.running).is_none());
+        self.replayed += u64::from(replayed && !message.replayed);
+        message.replayed |= replayed;
+        let sending = Sending {
+            ticket: message.ticket,
+            topic: message.draft.topic.clone(),
+            payload,
+            qos: message.draft.qos,
+            retain: message.draft.retain,
+            expiry: self.keeping.expiry_left(now.running.saturating_sub(message.born)),
+            content_type: message.draft.content_type.clone(),
+            replayed,
+        };
+        self.on_wire.push_back(Item::Message(message));
+        Some(sending)
+    }
+
     /// The broker has a message. A ticket that is not on the wire is ignored.
     pub(super) fn acknowledge(&mut self, ticket: u64, now: Now) {
-        let Some(at) = self.on_wire.iter().position(|m| m.ticket == ticket) else {
+        self.suspicion.acknowledged();
+        let Some(Item::Message(message)) = self.take_from_wire(ticket) else {
             return;
         };
-        let Some(message) = self.on_wire.remove(at) else {
-            return;
-        };
+        self.bytes -= message.draft.body.size();
         self.acknowledged += 1;
         // At QoS 0 it is merely written.
         if let (Some(sent), 1..) = (message.sent, message.draft.qos) {
             self.delays.add(now.running.saturating_sub(sent));
         }
-        if let Some(left) = self.open.get_mut(&message.frame) {
-            *left -= 1;
-            if *left == 0 {
+        if let Some(frame) = self.open.get_mut(&message.frame) {
+            frame.left -= 1;
+            if frame.left == 0 {
                 self.open.remove(&message.frame);
                 self.ledger.forward();
             }
         }
     }
 
-    /// The connection is gone: what was not acknowledged waits again, in its old place.
-    pub(super) fn connection_lost(&mut self) {
-        while let Some(message) = self.on_wire.pop_back() {
-            if self.open.contains_key(&message.frame) {
-                self.waiting.push_front(message);
+    /// The broker does not take a message, and never will.
+    pub(super) fn reject(&mut self, ticket: u64) -> Option<GivenUp> {
+        let item = self.take_from_wire(ticket)?;
+        self.suspicion.acknowledged();
+        self.give_up_item(item)
+    }
+
+    fn give_up_item(&mut self, item: Item) -> Option<GivenUp> {
+        // A gap record that is refused is not replaced by another one.
+        let Item::Message(message) = item else { return None };
+        let given_up = GivenUp { topic: message.draft.topic.clone(), bytes: message.draft.body.size() };
+        let frame = message.frame;
+        self.give_up(message, Cause::Refused);
+        self.discard(frame, Cause::Refused);
+        Some(given_up)
+    }
+
+    fn take_from_wire(&mut self, ticket: u64) -> Option<Item> {
+        let at = self.on_wire.iter().position(|item| item.ticket() == ticket)?;
+        self.on_wire.remove(at)
+    }
+
+    /// The connection is gone, or there was none. What was not acknowledged waits again, in its old place, unless the session
+    /// is `resumable`. A message that the broker has refused in this way too often is given up.
+    pub(super) fn connection_lost(&mut self, loss: Loss, resumable: bool) -> Aftermath {
+        let tickets: Vec<_> = self.on_wire.iter().map(Item::ticket).collect();
+        let culprit = self.suspicion.connection_lost(loss, &tickets).and_then(|ticket| self.take_from_wire(ticket));
+        let given_up = culprit.and_then(|item| self.give_up_item(item));
+        self.outage = true;
+        // A session that is resumed sends everything at once, so it finds no culprit.
+        let resume = resumable && !self.suspicion.careful();
+        if !resume {
+            self.session_lost();
+        }
+        Aftermath { resume, given_up }
+    }
+
+    /// What was on the wire has to be sent anew.
+    pub(super) fn session_lost(&mut self) {
+        while let Some(item) = self.on_wire.pop_back() {
+            match item {
+                Item::Gap(_, gap) => self.gaps.put_back(gap),
+                Item::Message(message) if self.open.contains_key(&message.frame) => self.waiting.push_front(message),
+                Item::Message(message) => self.bytes -= message.draft.body.size(),
             }
         }
-        self.make_room(0);
+        if self.outage && self.keeping.policy == OutagePolicy::Drop {
+            while let Some(frame) = self.waiting.front().map(|message| message.frame) {
+                self.discard(frame, Cause::NoConnection);
+            }
+        }
+        if self.outage {
+            self.keep_newest();
+        }
+        self.make_room(0, 0);
+    }
+
+    /// There is a connection.
+    pub(super) fn connected(&mut self) {
+        if std::mem::take(&mut self.outage) {
+            self.late_below = self.next_ticket;
+        }
     }
 
     /// Gives up everything that is left.
@@ -166,17 +372,18 @@ impl Outbox {
         self.open.clear();
         self.waiting.clear();
         self.on_wire.clear();
-        self.unreported.clear();
+        self.gaps.clear();
+        self.bytes = 0;
     }
 
     /// Messages that wait or are not yet acknowledged.
     pub(super) fn buffered(&self) -> usize {
-        self.waiting.len() + self.on_wire.len()
+        self.waiting.len() + self.on_wire.len() + self.gaps.len()
     }
 
     /// Bytes of their payloads.
     pub(super) fn buffered_bytes(&self) -> usize {
-        self.waiting.iter().chain(&self.on_wire).map(|m| m.draft.body.size()).sum()
+        self.bytes
     }
 
     /// How long the broker takes.
@@ -199,8 +406,25 @@ impl Outbox {
         self.acknowledged
     }
 
-    fn make_room(&mut self, needed: usize) {
-        while self.buffered() + needed > self.bound {
+    /// Messages sent that had to wait for a connection or were on the wire when one was lost, each counted once.
+    pub(super) fn replayed(&self) -> u64 {
+        self.replayed
+    }
+
+    /// Gap records sent, repeats too.
+    pub(super) fn gap_records(&self) -> u64 {
+        self.gap_records
+    }
+
+    /// The frames dropped since the last call.
+    pub(super) fn take_fallen(&mut self) -> Vec<Fallen> {
+        std::mem::take(&mut self.fallen)
+    }
+
+    fn make_room(&mut self, messages: usize, bytes: usize) {
+        let Keeping { messages: most, bytes: most_bytes, .. } = self.keeping;
+        // Gap records are few and not counted.
+        while self.waiting.len() + self.on_wire.len() + messages > most.max(1) || self.bytes + bytes > most_bytes {
             let Some(frame) = self.waiting.front().map(|m| m.frame) else {
                 return; // the rest is on the wire: it is the broker's turn
             };
@@ -208,26 +432,55 @@ impl Outbox {
         }
     }
 
-    /// Drops a frame with those of its messages that wait; they are at the front. Those on the wire may still arrive.
-    fn discard(&mut self, frame: u64, cause: Cause) {
-        if self.open.remove(&frame).is_some() {
-            self.ledger.drop_frame(cause);
-        }
-        while self.waiting.front().is_some_and(|m| m.frame == frame)
-            && let Some(message) = self.waiting.pop_front()
+    /// Drops what has waited longer than it is worth.
+    fn expire(&mut self, now: Now) {
+        let Some(expiry) = self.keeping.expiry() else { return };
+        while let Some(message) = self.waiting.front()
+            && now.running.saturating_sub(message.born) >= expiry
         {
-            if let Body::Report(timed) = message.draft.body {
-                let lost = self.unreported.entry(message.draft.topic).or_default();
-                add(lost, &timed.report.lost_since_last);
-                *lost.entry(cause.as_str().to_owned()).or_default() += 1;
-            }
+            self.discard(message.frame, Cause::TooOld);
         }
     }
-}
 
-fn add(sum: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
-    for (cause, frames) in more {
-        *sum.entry(cause.clone()).or_default() += frames;
+    /// Where only the newest is wanted, it takes the place of what waits for the same topic.
+    fn keep_newest(&mut self) {
+        if self.keeping.policy != OutagePolicy::Newest {
+            return;
+        }
+        let mut topics = HashSet::new();
+        let mut stale = Vec::new();
+        for frame in self.waiting.make_contiguous().chunk_by(|a, b| a.frame == b.frame).rev() {
+            // All of them, so no short-cut.
+            let newer = frame.iter().filter(|message| topics.insert(message.draft.topic.as_str())).count();
+            if newer == 0 {
+                stale.push(frame[0].frame);
+            }
+        }
+        stale.into_iter().rev().for_each(|frame| self.discard(frame, Cause::NoConnection));
+    }
+
+    /// Drops a frame with those of its messages that wait. Those on the wire may still arrive.
+    fn discard(&mut self, frame: u64, cause: Cause) {
+        self.drop_frame(frame, cause);
+        // Frames wait in their order, each in one piece.
+        let at = self.waiting.partition_point(|message| message.frame < frame);
+        while self.waiting.get(at).is_some_and(|message| message.frame == frame)
+            && let Some(message) = self.waiting.remove(at)
+        {
+            self.give_up(message, cause);
+        }
+    }
+
+    fn give_up(&mut self, message: Message, cause: Cause) {
+        self.bytes -= message.draft.body.size();
+        self.gaps.add(message.draft, cause);
+    }
+
+    fn drop_frame(&mut self, frame: u64, cause: Cause) {
+        if let Some(frame) = self.open.remove(&frame) {
+            self.ledger.drop_frame(cause);
+            self.fallen.push(Fallen { cause, place: frame.place });
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Topic and payload of the messages of one buffer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use orion_core::{
+    gap::GAP_TYPE,
     planner::Plan,
     report::{Report, Stages, ms},
     topic::{TopicError, TopicTemplate, TopicValues},
@@ -31,6 +34,9 @@ pub(super) enum PayloadError {
     TooLong(usize),
 }
 
+/// Media type of JSON (RFC 8259).
+pub(super) const JSON: &str = "application/json";
+
 /// The present on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
@@ -38,6 +44,15 @@ pub(super) struct Now {
     pub(super) wall: u64,
     /// ns on the clock of [`Inference::answered`].
     pub(super) running: u64,
+}
+
+/// How messages are to be published.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    pub(super) topic: Arc<TopicTemplate>,
+    /// 0..2.
+    pub(super) qos: u8,
+    pub(super) retain: bool,
 }
 
 /// A message before it goes out.
@@ -48,6 +63,22 @@ pub(super) struct Draft {
     /// 0..2.
     pub(super) qos: u8,
     pub(super) retain: bool,
+    /// Media type of the payload; none = unknown.
+    pub(super) content_type: Option<String>,
+    /// What a gap record would say about it; none = nothing is said.
+    pub(super) origin: Option<Origin>,
+}
+
+/// Which result a message carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// Where it would be said that this one is missing.
+    pub(super) gap_topic: String,
+    pub(super) instance_id: String,
+    pub(super) room_id: String,
+    /// The result's `type`.
+    pub(super) kind: String,
+    pub(super) seq: u64,
 }
 
 /// What a message says.
@@ -78,15 +109,16 @@ impl Body {
         }
     }
 
-    /// The payload of a message that goes out now.
+    /// The payload of a message that goes out now; `replayed`: not when it could have first.
     ///
     /// # Errors
     /// When a report cannot be written as JSON.
-    pub(super) fn bytes(&mut self, now: Now) -> Result<Bytes, serde_json::Error> {
+    pub(super) fn bytes(&mut self, now: Now, replayed: bool) -> Result<Bytes, serde_json::Error> {
         match self {
             Self::Raw(bytes) => Ok(bytes.clone()),
             Self::Report(timed) => {
                 timed.report.latency_ms = ms(since(now.wall, timed.captured));
+                timed.report.replayed = replayed;
                 timed.report.stages.publish_ms = ms(since(now.running, timed.answered));
                 serde_json::to_vec(&timed.report).map(Bytes::from)
             }
@@ -100,24 +132,46 @@ fn since(later: u64, earlier: u64) -> i64 {
     difference.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
+/// Bytes without Orion metas, and what is known about them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawBuffer<'a> {
+    pub(super) instance_id: &'a str,
+    pub(super) room_id: &'a str,
+    /// Media type.
+    pub(super) content_type: Option<&'a str>,
+    pub(super) payload: &'a [u8],
+}
+
 /// The message of one result. Without a frame's identity there is nothing to add, and the result goes out as it stands.
 ///
 /// # Errors
 /// [`PayloadError`] when the result or its topic is not valid.
 pub(super) fn report(
-    topic: &TopicTemplate,
+    delivery: &Delivery,
     inference: &Inference,
     frame: Option<&FrameInfo>,
-) -> Result<(String, Body), PayloadError> {
+) -> Result<Draft, PayloadError> {
     let result: InferenceResult = serde_json::from_str(&inference.result)
         .map_err(|source| PayloadError::Result { kind: inference.kind.clone(), source })?;
-    let topic = topic.render(&TopicValues {
-        instance_id: &result.instance_id,
-        room_id: &result.room_id,
-        kind: &inference.kind,
-    })?;
+    let values = TopicValues { instance_id: &result.instance_id, room_id: &result.room_id, kind: &inference.kind };
+    let origin = Origin {
+        gap_topic: delivery.topic.render(&TopicValues { kind: GAP_TYPE, ..values })?,
+        instance_id: result.instance_id.clone(),
+        room_id: result.room_id.clone(),
+        kind: inference.kind.clone(),
+        seq: result.frame_seq,
+    };
+    let topic = delivery.topic.render(&values)?;
+    let draft = |body| Draft {
+        topic,
+        body,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        content_type: Some(JSON.to_owned()),
+        origin: Some(origin),
+    };
     let Some(frame) = frame else {
-        return Ok((topic, Body::Raw(inference.result.clone().into())));
+        return Ok(draft(Body::Raw(inference.result.clone().into())));
     };
     let stages = Stages {
         queue_ms: ms(since(inference.sent, frame.arrived)),
@@ -139,20 +193,27 @@ pub(super) fn report(
         replayed: false,
     };
     let timed = Timed { report, captured: frame.captured, answered: inference.answered, size: inference.result.len() };
-    Ok((topic, Body::Report(Box::new(timed))))
+    Ok(draft(Body::Report(Box::new(timed))))
 }
 
-/// The message of a buffer without Orion metas; `name` stands for `{instance_id}`.
+/// The message of a buffer without Orion metas.
 ///
 /// # Errors
 /// [`PayloadError`] when topic or payload is longer than MQTT allows.
-pub(super) fn raw(topic: &TopicTemplate, name: &str, payload: &[u8]) -> Result<(String, Body), PayloadError> {
+pub(super) fn raw(delivery: &Delivery, buffer: RawBuffer<'_>) -> Result<Draft, PayloadError> {
+    let RawBuffer { instance_id, room_id, content_type, payload } = buffer;
     if payload.len() > MAX_PAYLOAD {
         return Err(PayloadError::TooLong(payload.len()));
     }
-    let topic = topic.render(&TopicValues { instance_id: name, room_id: "", kind: RAW_TYPE })?;
-    // A copy: a mapped buffer that waits for the broker would starve the pool it came from.
-    Ok((topic, Body::Raw(Bytes::copy_from_slice(payload))))
+    Ok(Draft {
+        topic: delivery.topic.render(&TopicValues { instance_id, room_id, kind: RAW_TYPE })?,
+        // A copy: a mapped buffer that waits for the broker would starve the pool it came from.
+        body: Body::Raw(Bytes::copy_from_slice(payload)),
+        qos: delivery.qos,
+        retain: delivery.retain,
+        content_type: content_type.map(str::to_owned),
+        origin: None,
+    })
 }
 
 #[cfg(test)]
@@ -192,16 +253,22 @@ mod tests {
         }
     }
 
-    fn template() -> TopicTemplate {
-        TopicTemplate::parse("{instance_id}/{room_id}/{type}").unwrap()
+    fn delivery(template: &str) -> Delivery {
+        Delivery { topic: TopicTemplate::parse(template).unwrap().into(), qos: 1, retain: false }
     }
+
+    const TEMPLATE: &str = "{instance_id}/{room_id}/{type}";
 
     #[test]
     fn a_report_is_dated_when_it_goes_out() {
-        let (topic, mut body) = report(&template(), &inference(), Some(&frame())).unwrap();
-        assert_eq!(topic, "ward/7/person_detection");
-        let mut at =
-            |wall, running| -> Value { serde_json::from_slice(&body.bytes(Now { wall, running }).unwrap()).unwrap() };
+        let mut draft = report(&delivery(TEMPLATE), &inference(), Some(&frame())).unwrap();
+        assert_eq!(draft.topic, "ward/7/person_detection");
+        assert_eq!(draft.content_type.as_deref(), Some("application/json"));
+        let origin = draft.origin.unwrap();
+        assert_eq!((origin.gap_topic.as_str(), origin.seq), ("ward/7/gap", 3));
+        let mut at = |wall, running| -> Value {
+            serde_json::from_slice(&draft.body.bytes(Now { wall, running }, wall < 1_000_000_000).unwrap()).unwrap()
+        };
         let json = at(1_004_000_000, 5_250_000);
         assert_eq!(json["frame_seq"], 3);
         assert_eq!(json["data"]["metadata"]["model_selected"], "320");
@@ -209,29 +276,32 @@ mod tests {
         assert_eq!(json["latency_ms"], 4.0);
         assert_eq!(json["stages"], json!({"queue_ms": 0.5, "worker_ms": 3.0, "publish_ms": 0.25}));
         assert_eq!(json["lost_since_last"], json!({"too_old": 2}));
+        assert_eq!(json.get("replayed"), None);
         let later = at(999_000_000, 7_000_000);
         assert_eq!(later["latency_ms"], -1.0, "the camera's clock may be ahead");
         assert_eq!(later["stages"]["publish_ms"], 2.0);
+        assert_eq!(later["replayed"], true);
     }
 
     #[test]
     fn what_has_no_frame_goes_out_as_it_stands() {
         let inference = inference();
         let now = Now { wall: 0, running: 0 };
-        let (_, mut body) = report(&template(), &inference, None).unwrap();
-        assert_eq!(body.bytes(now).unwrap(), inference.result.as_bytes());
-        let (topic, mut body) = raw(&template(), "sink/0", b"abc").unwrap();
-        assert_eq!(topic, "sink_0/_/buffer");
-        assert_eq!(body.bytes(now).unwrap(), b"abc".as_slice());
+        let mut draft = report(&delivery(TEMPLATE), &inference, None).unwrap();
+        assert_eq!(draft.body.bytes(now, true).unwrap(), inference.result.as_bytes());
+        let buffer = RawBuffer { instance_id: "sink/0", room_id: "", content_type: Some("a/b"), payload: b"abc" };
+        let mut draft = raw(&delivery(TEMPLATE), buffer).unwrap();
+        assert_eq!((draft.topic.as_str(), draft.content_type.as_deref()), ("sink_0/_/buffer", Some("a/b")));
+        assert_eq!(draft.body.bytes(now, true).unwrap(), b"abc".as_slice());
     }
 
     #[test]
     fn nonsense_is_refused_by_name() {
         let bad = Inference { result: "{}".into(), ..inference() };
-        let error = report(&template(), &bad, Some(&frame())).unwrap_err().to_string();
+        let error = report(&delivery(TEMPLATE), &bad, Some(&frame())).unwrap_err().to_string();
         assert!(error.contains("person_detection") && error.contains("missing field"), "{error}");
-        let long = TopicTemplate::parse(&"x".repeat(70_000)).unwrap();
-        let error = raw(&long, "a", b"").unwrap_err();
+        let buffer = RawBuffer { instance_id: "a", room_id: "", content_type: None, payload: b"" };
+        let error = raw(&delivery(&"x".repeat(70_000)), buffer).unwrap_err();
         assert!(matches!(error, PayloadError::Topic(_)), "{error}");
     }
 }

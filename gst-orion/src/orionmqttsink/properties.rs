@@ -7,7 +7,7 @@ use gst::{glib, prelude::*};
 use orion_core::topic::DEFAULT_TEMPLATE;
 
 use super::settings::Settings;
-use crate::properties::stats;
+use crate::properties::{keep, stats};
 
 /// The shortest `max-reconnect-interval`: anything less is a busy loop.
 const MIN_RECONNECT: Duration = Duration::from_millis(10);
@@ -114,6 +114,24 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .default_value(d.max_buffered)
             .mutable_playing()
             .build(),
+        glib::ParamSpecUInt64::builder("max-buffered-bytes")
+            .nick("Most buffered bytes")
+            .blurb("Bytes of payload kept until the broker has acknowledged them; beyond that the oldest frames are dropped (default: 64 MiB)")
+            .minimum(1)
+            .default_value(d.max_buffered_bytes)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("outage-policy", d.outage_policy)
+            .nick("Outage policy")
+            .blurb("What becomes of messages while there is no connection (default: keep)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("message-expiry-interval")
+            .nick("Message expiry interval")
+            .blurb("Seconds after which a message is worthless: it is dropped here and, with MQTT 5, by the broker; 0 = never (default: 0)")
+            .default_value(d.message_expiry)
+            .mutable_playing()
+            .build(),
         glib::ParamSpecUInt64::builder("max-reconnect-interval")
             .nick("Longest reconnect interval")
             .blurb("Nanoseconds between two attempts to connect at most; they begin at 100 ms and double (default: 30 s)")
@@ -134,10 +152,15 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecString::builder("instance-id")
             .nick("Instance id")
-            .blurb("{instance_id} in status-topic: letters, digits, _ and -; results carry their own; empty = orion (default: empty)")
+            .blurb("{instance_id} in status-topic and for buffers without Orion metas: letters, digits, _ and -; results carry their own; empty = orion, for buffers the element's name (default: empty)")
             .mutable_ready()
             .build(),
-        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, buffered, buffered-bytes, acknowledge-mean-ms, acknowledge-p99-ms) and connection (connected, reconnects, connection-failures, last-error)"),
+        glib::ParamSpecString::builder("room-id")
+            .nick("Room id")
+            .blurb("{room_id} for buffers without Orion metas; results carry their own (default: empty)")
+            .mutable_playing()
+            .build(),
+        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, replayed, gap-records, buffered, buffered-bytes, acknowledge-mean-ms, acknowledge-p99-ms) and connection (connected, reconnects, connection-failures, last-error)"),
     ]
 }
 
@@ -154,13 +177,17 @@ pub(super) fn get(settings: &Settings, pspec: &glib::ParamSpec) -> glib::Value {
         "tls-cert-file" => settings.tls.cert_file.to_value(),
         "tls-key-file" => settings.tls.key_file.to_value(),
         "tls-insecure" => settings.tls.insecure.to_value(),
-        "topic" => settings.topic.to_value(),
+        "topic" => settings.topic.as_str().to_value(),
         "status-topic" => settings.status_topic.to_value(),
         "instance-id" => settings.instance_id.to_value(),
         "mqtt-qos" => u32::from(settings.qos).to_value(),
         "retain" => settings.retain.to_value(),
         "keep-alive-interval" => u32::from(settings.keep_alive).to_value(),
         "max-buffered-messages" => settings.max_buffered.to_value(),
+        "max-buffered-bytes" => settings.max_buffered_bytes.to_value(),
+        "outage-policy" => settings.outage_policy.to_value(),
+        "message-expiry-interval" => settings.message_expiry.to_value(),
+        "room-id" => settings.room_id.to_value(),
         "max-reconnect-interval" => nanoseconds(settings.max_reconnect_interval).to_value(),
         "drain-timeout" => nanoseconds(settings.drain_timeout).to_value(),
         _ => pspec.default_value().clone(), // `password` is write-only, so there is no other
@@ -189,13 +216,17 @@ pub(super) fn set(settings: &mut Settings, property: &str, value: &glib::Value) 
         "tls-cert-file" => settings.tls.cert_file = text(),
         "tls-key-file" => settings.tls.key_file = text(),
         "tls-insecure" => settings.tls.insecure = value.get().unwrap_or_default(),
-        "topic" => return settings.set_topic(text()),
+        "topic" => return settings.set_topic(&text()),
         "status-topic" => return settings.set_status_topic(text()),
         "instance-id" => return settings.set_instance_id(text()),
         "mqtt-qos" => settings.qos = number() as u8,
         "retain" => settings.retain = value.get().unwrap_or_default(),
         "keep-alive-interval" => settings.keep_alive = small(),
         "max-buffered-messages" => settings.max_buffered = number(),
+        "max-buffered-bytes" => keep(value, &mut settings.max_buffered_bytes),
+        "outage-policy" => keep(value, &mut settings.outage_policy),
+        "message-expiry-interval" => settings.message_expiry = number(),
+        "room-id" => settings.room_id = text(),
         "max-reconnect-interval" => settings.max_reconnect_interval = time(),
         "drain-timeout" => settings.drain_timeout = time(),
         _ => {}

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The values of the properties, and what the client makes of them.
 
-use std::{collections::BTreeMap, fs, io, time::Duration};
+use std::{collections::BTreeMap, fs, io, sync::Arc, time::Duration};
 
-use orion_core::topic::{DEFAULT_TEMPLATE, TopicError, TopicTemplate, TopicValues};
+use orion_core::topic::{TopicError, TopicTemplate, TopicValues};
 use thiserror::Error;
 
 use super::{
     address::{self, Address},
     client::{self, Options},
+    keeping::{Keeping, OutagePolicy},
+    payload::Delivery,
     tls::{TlsFileError, TlsSettings},
 };
 use crate::identity;
@@ -39,17 +41,22 @@ pub(super) struct Settings {
     pub(super) password: String,
     pub(super) password_file: String,
     pub(super) tls: TlsSettings,
-    /// A valid template.
-    pub(super) topic: String,
+    pub(super) topic: Arc<TopicTemplate>,
     /// Empty = none, else a valid template.
     pub(super) status_topic: String,
     /// Empty = the default, else a valid id.
     pub(super) instance_id: String,
+    pub(super) room_id: String,
     pub(super) qos: u8,
     pub(super) retain: bool,
     /// s, 0 = off.
     pub(super) keep_alive: u16,
     pub(super) max_buffered: u32,
+    /// Of payload.
+    pub(super) max_buffered_bytes: u64,
+    pub(super) outage_policy: OutagePolicy,
+    /// s, 0 = never.
+    pub(super) message_expiry: u32,
     pub(super) max_reconnect_interval: Duration,
     pub(super) drain_timeout: Duration,
     /// Property → why its last value was refused.
@@ -68,13 +75,17 @@ impl Default for Settings {
             password: String::new(),
             password_file: String::new(),
             tls: TlsSettings::default(),
-            topic: DEFAULT_TEMPLATE.into(),
+            topic: Arc::default(),
             status_topic: String::new(),
             instance_id: String::new(),
+            room_id: String::new(),
             qos: 1,
             retain: false,
             keep_alive: 10,
             max_buffered: 1000,
+            max_buffered_bytes: 64 * 1024 * 1024,
+            outage_policy: OutagePolicy::default(),
+            message_expiry: 0,
             max_reconnect_interval: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(2),
             rejected: BTreeMap::new(),
@@ -101,10 +112,9 @@ impl Settings {
     ///
     /// # Errors
     /// A text that says why it was refused.
-    pub(super) fn set_topic(&mut self, topic: String) -> Result<(), String> {
-        let valid = TopicTemplate::parse(&topic).map_err(|e| e.to_string());
-        self.judge("topic", valid)?;
-        self.topic = topic;
+    pub(super) fn set_topic(&mut self, topic: &str) -> Result<(), String> {
+        let valid = TopicTemplate::parse(topic).map_err(|e| e.to_string());
+        self.topic = self.judge("topic", valid)?.into();
         Ok(())
     }
 
@@ -149,6 +159,21 @@ impl Settings {
         }
         let reasons: Vec<_> = self.rejected.values().map(String::as_str).collect();
         Err(ConfigError::Rejected(reasons.join("; ")))
+    }
+
+    /// How messages are published.
+    pub(super) fn delivery(&self) -> Delivery {
+        Delivery { topic: Arc::clone(&self.topic), qos: self.qos, retain: self.retain }
+    }
+
+    /// What is kept for the broker.
+    pub(super) fn keeping(&self) -> Keeping {
+        Keeping {
+            messages: self.max_buffered as usize,
+            bytes: usize::try_from(self.max_buffered_bytes).unwrap_or(usize::MAX),
+            policy: self.outage_policy,
+            expiry_s: self.message_expiry,
+        }
     }
 
     /// Where to connect to.
@@ -210,6 +235,8 @@ fn status_topic(template: &str, id: &str) -> Result<Option<String>, TopicError> 
 
 #[cfg(test)]
 mod tests {
+    use orion_core::topic::DEFAULT_TEMPLATE;
+
     use super::*;
 
     fn refused(settings: &Settings) -> String {
@@ -219,7 +246,7 @@ mod tests {
     #[test]
     fn defaults_are_usable() {
         let settings = Settings::default();
-        assert!(TopicTemplate::parse(&settings.topic).is_ok());
+        assert_eq!(settings.topic.as_str(), DEFAULT_TEMPLATE);
         let options = settings.options("sink").ok().unwrap();
         assert_eq!(options.broker.to_string(), "127.0.0.1:1883");
         assert_eq!(options.client_id.len(), 21);
@@ -230,14 +257,14 @@ mod tests {
     #[test]
     fn a_refused_value_changes_nothing_and_stops_the_start() {
         let mut settings = Settings::default();
-        settings.set_topic("a/{type}".into()).unwrap();
+        settings.set_topic("a/{type}").unwrap();
         settings.set_uri("mqtt://ann@b:1".into()).unwrap();
-        assert!(settings.set_topic("a/#".into()).unwrap_err().contains("'#'"));
+        assert!(settings.set_topic("a/#").unwrap_err().contains("'#'"));
         assert!(settings.set_uri("b:1".into()).unwrap_err().contains("mqtt://"));
         assert_eq!((settings.topic.as_str(), settings.uri.as_str()), ("a/{type}", "mqtt://ann@b:1"));
         let why = refused(&settings);
         assert!(why.contains("'#'") && why.contains("mqtt://"), "{why}");
-        settings.set_topic("b".into()).unwrap();
+        settings.set_topic("b").unwrap();
         settings.set_uri("mqtt://ann@b:1".into()).unwrap();
         assert_eq!(settings.options("s").ok().unwrap().user.as_deref(), Some("ann"));
         settings.username = "bob".into();

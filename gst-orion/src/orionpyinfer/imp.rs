@@ -498,7 +498,8 @@ impl OrionPyInfer {
             let ledger = state.ledger;
             (state.segment.clone(), state.live.unwrap_or(false), ledger.forwarded(), ledger.dropped().total())
         };
-        qos::post(self.obj().upcast_ref(), buffer, segment.as_ref(), live, cause, forwarded, dropped);
+        let place = qos::Place::of(buffer, segment.as_ref());
+        qos::post(self.obj().upcast_ref(), place, live, cause, forwarded, dropped);
     }
 }
 

@@ -6,13 +6,30 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     meta::{FrameInfo, Inference},
-    orionmqttsink::payload,
+    orionmqttsink::payload::{self, Body, Delivery},
 };
 
 const NOW: Now = Now { wall: 0, running: 0 };
 
+const KEEPING: Keeping = Keeping { messages: 10, bytes: 1 << 20, policy: OutagePolicy::Keep, expiry_s: 0 };
+
+fn outbox(messages: usize) -> Outbox {
+    Outbox::new(Keeping { messages, ..KEEPING })
+}
+
+fn at_s(seconds: u64) -> Now {
+    Now { wall: 0, running: seconds * 1_000_000_000 }
+}
+
 fn raw(text: &str) -> Draft {
-    Draft { topic: "t".into(), body: Body::Raw(Bytes::copy_from_slice(text.as_bytes())), qos: 1, retain: false }
+    Draft {
+        topic: "t".into(),
+        body: Body::Raw(Bytes::copy_from_slice(text.as_bytes())),
+        qos: 1,
+        retain: false,
+        content_type: None,
+        origin: None,
+    }
 }
 
 fn report(seq: u64, lost: u64) -> Draft {
@@ -37,9 +54,32 @@ fn report(seq: u64, lost: u64) -> Draft {
         room_id: String::new(),
         planned: None,
     };
-    let template = TopicTemplate::parse("t").unwrap();
-    let (topic, body) = payload::report(&template, &inference, Some(&frame)).unwrap();
-    Draft { topic, body, qos: 1, retain: false }
+    let topic = TopicTemplate::parse("{type}").unwrap().into();
+    payload::report(&Delivery { topic, qos: 1, retain: true }, &inference, Some(&frame)).unwrap()
+}
+
+fn push(outbox: &mut Outbox, drafts: Vec<Draft>) {
+    outbox.push(drafts, Place::default(), NOW);
+}
+
+fn lose(outbox: &mut Outbox) {
+    assert_eq!(outbox.connection_lost(Loss::Other, false), Aftermath { resume: false, given_up: None });
+}
+
+/// The sequence numbers of all reports and gap records that can be sent.
+fn sent_numbers(outbox: &mut Outbox) -> (Vec<u64>, Vec<u64>) {
+    let (mut reports, mut missing) = (Vec::new(), Vec::new());
+    while let Some((_, text)) = send(outbox) {
+        let json: Value = serde_json::from_str(&text).unwrap();
+        if json["type"] == "gap" {
+            for range in json["ranges"].as_array().unwrap() {
+                missing.extend(range["first"].as_u64().unwrap()..=range["last"].as_u64().unwrap());
+            }
+        } else {
+            reports.push(json["frame_seq"].as_u64().unwrap());
+        }
+    }
+    (reports, missing)
 }
 
 fn send(outbox: &mut Outbox) -> Option<(u64, String)> {
@@ -55,9 +95,9 @@ fn adds_up(outbox: &Outbox) {
 
 #[test]
 fn a_frame_is_forwarded_with_its_last_acknowledgement() {
-    let mut outbox = Outbox::new(10);
-    outbox.push(vec![raw("a"), raw("b")]);
-    outbox.push(Vec::new());
+    let mut outbox = outbox(10);
+    push(&mut outbox, vec![raw("a"), raw("b")]);
+    push(&mut outbox, Vec::new());
     assert_eq!(outbox.ledger().forwarded(), 1, "a frame with nothing to say is done at once");
     let (a, _) = send(&mut outbox).unwrap();
     let (b, text) = send(&mut outbox).unwrap();
@@ -76,19 +116,19 @@ fn a_frame_is_forwarded_with_its_last_acknowledgement() {
 #[test]
 fn delays_and_bytes_are_those_of_the_messages() {
     let at = |ms: u64| Now { wall: 0, running: ms * 1_000_000 };
-    let mut outbox = Outbox::new(10);
-    outbox.push(vec![raw("abc"), report(1, 0)]);
+    let mut outbox = outbox(10);
+    push(&mut outbox, vec![raw("abc"), report(1, 0)]);
     let answer = outbox.waiting[1].draft.body.size();
     assert!(answer > 50 && outbox.buffered_bytes() == answer + 3);
     let tickets = [0, 0].map(|_| outbox.send(64, at(10)).unwrap().ticket);
     outbox.acknowledge(tickets[0], at(14));
     assert_eq!(outbox.buffered_bytes(), answer, "also while it is on the wire");
-    outbox.connection_lost();
+    lose(&mut outbox);
     outbox.send(64, at(100)).unwrap();
     outbox.acknowledge(tickets[1], at(102));
     let summary = outbox.delays().summary();
     assert_eq!((summary.mean, summary.p99, outbox.buffered_bytes()), (3.0, 4.0, 0), "counted from the last try");
-    outbox.push(vec![Draft { qos: 0, ..raw("x") }]);
+    push(&mut outbox, vec![Draft { qos: 0, ..raw("x") }]);
     let ticket = outbox.send(64, at(200)).unwrap().ticket;
     outbox.acknowledge(ticket, at(900));
     assert_eq!(outbox.delays().summary(), summary, "QoS 0 knows no acknowledgement");
@@ -96,13 +136,13 @@ fn delays_and_bytes_are_those_of_the_messages() {
 
 #[test]
 fn what_was_not_acknowledged_is_sent_again_in_order() {
-    let mut outbox = Outbox::new(10);
+    let mut outbox = outbox(10);
     for text in ["a", "b", "c", "d"] {
-        outbox.push(vec![raw(text)]);
+        push(&mut outbox, vec![raw(text)]);
     }
     let tickets: Vec<_> = (0..3).map(|_| send(&mut outbox).unwrap().0).collect();
     outbox.acknowledge(tickets[1], NOW);
-    outbox.connection_lost();
+    lose(&mut outbox);
     assert_eq!(outbox.on_wire.len(), 0);
     let texts: Vec<_> = std::iter::from_fn(|| send(&mut outbox)).map(|(_, text)| text).collect();
     assert_eq!(texts, ["a", "c", "d"]);
@@ -112,17 +152,17 @@ fn what_was_not_acknowledged_is_sent_again_in_order() {
 
 #[test]
 fn the_oldest_frames_make_room() {
-    let mut outbox = Outbox::new(3);
-    outbox.push(vec![raw("a"), raw("b")]);
-    outbox.push(vec![raw("c")]);
-    outbox.push(vec![raw("d")]);
+    let mut outbox = outbox(3);
+    push(&mut outbox, vec![raw("a"), raw("b")]);
+    push(&mut outbox, vec![raw("c")]);
+    push(&mut outbox, vec![raw("d")]);
     assert_eq!((outbox.buffered(), outbox.ledger().dropped().get(Cause::QueueFull)), (2, 1));
-    outbox.push(vec![raw("e"), raw("f"), raw("g"), raw("h")]);
+    push(&mut outbox, vec![raw("e"), raw("f"), raw("g"), raw("h")]);
     assert_eq!(outbox.buffered(), 4, "one frame is never cut");
     assert_eq!(outbox.ledger().dropped().get(Cause::QueueFull), 3);
     assert_eq!(send(&mut outbox).unwrap().1, "e");
     adds_up(&outbox);
-    outbox.refuse(Cause::WorkerError);
+    outbox.refuse(Cause::WorkerError, Place::default());
     outbox.close();
     adds_up(&outbox);
     assert_eq!(outbox.ledger().dropped().get(Cause::Shutdown), 1);
@@ -131,28 +171,28 @@ fn the_oldest_frames_make_room() {
 
 #[test]
 fn what_is_on_the_wire_is_kept_and_the_window_is_within_the_bound() {
-    let mut outbox = Outbox::new(2);
-    outbox.push(vec![raw("a")]);
-    outbox.push(vec![raw("b")]);
+    let mut outbox = outbox(2);
+    push(&mut outbox, vec![raw("a")]);
+    push(&mut outbox, vec![raw("b")]);
     let (a, _) = send(&mut outbox).unwrap();
     send(&mut outbox).unwrap();
-    outbox.push(vec![raw("c")]);
-    outbox.push(vec![raw("d")]);
+    push(&mut outbox, vec![raw("c")]);
+    push(&mut outbox, vec![raw("d")]);
     assert_eq!(send(&mut outbox), None, "no more than the bound at once");
     assert_eq!((outbox.on_wire.len(), outbox.buffered()), (2, 3));
     outbox.acknowledge(a, NOW);
     assert_eq!(send(&mut outbox).unwrap().1, "d", "c gave way to d");
-    outbox.connection_lost();
+    lose(&mut outbox);
     assert_eq!(outbox.buffered(), 2);
     adds_up(&outbox);
 }
 
 #[test]
 fn a_dropped_frame_stays_dropped_when_the_rest_of_it_arrives() {
-    let mut outbox = Outbox::new(2);
-    outbox.push(vec![raw("a"), raw("b")]);
+    let mut outbox = outbox(2);
+    push(&mut outbox, vec![raw("a"), raw("b")]);
     let (a, _) = outbox.send(1, NOW).map(|s| (s.ticket, s.topic)).unwrap();
-    outbox.push(vec![raw("c")]);
+    push(&mut outbox, vec![raw("c")]);
     assert_eq!(outbox.ledger().dropped().get(Cause::QueueFull), 1);
     outbox.acknowledge(a, NOW);
     assert_eq!((outbox.ledger().forwarded(), outbox.acknowledged()), (0, 1));
@@ -161,16 +201,195 @@ fn a_dropped_frame_stays_dropped_when_the_rest_of_it_arrives() {
 
 #[test]
 fn the_next_report_says_what_was_lost_here() {
-    let mut outbox = Outbox::new(2);
+    let mut outbox = outbox(3);
+    outbox.set_keeping(Keeping { messages: 2, ..KEEPING });
     for seq in 0..5 {
-        outbox.push(vec![report(seq, 10)]);
+        push(&mut outbox, vec![report(seq, 10)]);
     }
     let next = |outbox: &mut Outbox| -> Value { serde_json::from_str(&send(outbox).unwrap().1).unwrap() };
+    let gap = next(&mut outbox);
+    assert_eq!((&gap["type"], &gap["missing_type"], &gap["cause"]), (&json!("gap"), &json!("x"), &json!("queue_full")));
+    assert_eq!(gap["ranges"], json!([{"first": 0, "last": 2, "frames": 3}]));
     let first = next(&mut outbox);
     assert_eq!(first["frame_seq"], 3);
     assert_eq!(first["lost_since_last"], json!({"queue_full": 3, "too_old": 40}));
     assert_eq!(next(&mut outbox)["lost_since_last"], json!({"too_old": 10}));
-    outbox.connection_lost();
+    lose(&mut outbox);
+    assert_eq!(next(&mut outbox)["ranges"], gap["ranges"], "what was not acknowledged is said again, and first");
     let again = next(&mut outbox);
     assert_eq!(again["lost_since_last"], first["lost_since_last"], "a repeat says the same");
+}
+
+#[test]
+fn a_gap_record_is_no_result_and_is_said_until_it_is_acknowledged() {
+    let mut outbox = outbox(1);
+    for seq in [4, 5, 9] {
+        push(&mut outbox, vec![report(seq, 0)]);
+    }
+    assert_eq!((outbox.buffered(), outbox.gap_records()), (2, 0));
+    let gap = outbox.send(1, NOW).unwrap();
+    assert_eq!((gap.topic.as_str(), gap.qos, gap.retain, gap.replayed), ("gap", 1, false, false));
+    push(&mut outbox, vec![report(10, 0)]);
+    lose(&mut outbox);
+    push(&mut outbox, vec![report(11, 0)]);
+    let (reports, missing) = sent_numbers(&mut outbox);
+    assert_eq!((reports, missing), (vec![11], vec![4, 5, 9, 10]), "one record for all");
+    assert_eq!((outbox.published(), outbox.gap_records()), (1, 2));
+    adds_up(&outbox);
+}
+
+#[test]
+fn bytes_are_bounded_like_messages() {
+    let mut outbox = Outbox::new(Keeping { bytes: 6, ..KEEPING });
+    for text in ["aaa", "bbb", "cc", "d"] {
+        push(&mut outbox, vec![raw(text)]);
+    }
+    assert_eq!((outbox.buffered(), outbox.buffered_bytes()), (3, 6));
+    push(&mut outbox, vec![raw("1234567")]);
+    assert_eq!((outbox.buffered(), outbox.ledger().dropped().get(Cause::QueueFull)), (3, 2), "too much on its own");
+    assert_eq!(send(&mut outbox).unwrap().1, "bbb");
+    adds_up(&outbox);
+    let fallen = outbox.take_fallen();
+    assert_eq!(fallen.iter().map(|frame| frame.cause).collect::<Vec<_>>(), [Cause::QueueFull; 2]);
+    assert_eq!(outbox.take_fallen(), []);
+}
+
+#[test]
+fn what_had_to_wait_for_a_connection_is_marked() {
+    let mut outbox = outbox(100);
+    let replayed = |outbox: &mut Outbox| outbox.send(99, NOW).map(|sending| sending.replayed);
+    push(&mut outbox, vec![report(0, 0)]);
+    outbox.connected();
+    assert_eq!(replayed(&mut outbox), Some(false), "the first connection is no outage");
+    lose(&mut outbox);
+    push(&mut outbox, vec![report(1, 0)]);
+    outbox.connected();
+    push(&mut outbox, vec![report(2, 0)]);
+    assert_eq!([0; 4].map(|_| replayed(&mut outbox)), [Some(true), Some(true), Some(false), None]);
+    lose(&mut outbox);
+    outbox.connected();
+    assert_eq!([0; 3].map(|_| replayed(&mut outbox)), [Some(true); 3]);
+    assert_eq!((outbox.published(), outbox.replayed()), (3, 3), "each counts once");
+}
+
+#[test]
+fn without_a_connection_only_the_newest_of_each_topic_is_kept_if_so_wished() {
+    let mut outbox = Outbox::new(Keeping { policy: OutagePolicy::Newest, ..KEEPING });
+    let other = |seq| Draft { topic: "other".into(), ..report(seq, 0) };
+    push(&mut outbox, vec![report(0, 0)]);
+    push(&mut outbox, vec![report(1, 0)]);
+    assert_eq!(outbox.buffered(), 2, "before an outage all are kept");
+    send(&mut outbox);
+    lose(&mut outbox);
+    push(&mut outbox, vec![report(2, 0), other(2)]);
+    push(&mut outbox, vec![report(3, 0), report(3, 0)]);
+    push(&mut outbox, vec![other(4)]);
+    push(&mut outbox, vec![report(5, 0)]);
+    push(&mut outbox, vec![other(6)]);
+    let dropped = outbox.ledger().dropped().get(Cause::NoConnection);
+    assert_eq!(dropped, 5);
+    let (reports, mut missing) = sent_numbers(&mut outbox);
+    missing.sort_unstable();
+    assert_eq!((reports, missing), (vec![5, 6], vec![0, 1, 2, 2, 3, 3, 4]));
+    adds_up(&outbox);
+}
+
+#[test]
+fn without_a_connection_nothing_is_kept_if_so_wished() {
+    let mut outbox = Outbox::new(Keeping { policy: OutagePolicy::Drop, ..KEEPING });
+    push(&mut outbox, vec![report(0, 0)]);
+    push(&mut outbox, vec![report(1, 0)]);
+    assert!(send(&mut outbox).is_some());
+    lose(&mut outbox);
+    push(&mut outbox, vec![report(2, 0)]);
+    assert_eq!(outbox.ledger().dropped().get(Cause::NoConnection), 3);
+    outbox.connected();
+    push(&mut outbox, vec![report(3, 0)]);
+    assert_eq!(sent_numbers(&mut outbox), (vec![3], vec![0, 1, 2]));
+    adds_up(&outbox);
+}
+
+#[test]
+fn what_is_worthless_by_now_is_dropped_and_the_rest_of_the_time_is_told() {
+    let mut outbox = Outbox::new(Keeping { expiry_s: 10, ..KEEPING });
+    outbox.push(vec![report(0, 0)], Place::default(), at_s(0));
+    outbox.push(vec![report(1, 0)], Place::default(), at_s(4));
+    let gap = outbox.send(99, at_s(11)).unwrap();
+    assert_eq!((gap.topic.as_str(), gap.expiry), ("gap", None));
+    assert_eq!(outbox.send(99, at_s(11)).unwrap().expiry, Some(3));
+    assert_eq!(outbox.ledger().dropped().get(Cause::TooOld), 1);
+    adds_up(&outbox);
+}
+
+#[test]
+fn a_message_that_the_broker_does_not_take_is_given_up_alone() {
+    let mut outbox = outbox(10);
+    for seq in 0..3 {
+        push(&mut outbox, vec![report(seq, 0)]);
+    }
+    let tickets = [0; 3].map(|_| send(&mut outbox).unwrap().0);
+    let given_up = outbox.reject(tickets[1]).unwrap();
+    assert_eq!(given_up.topic, "x");
+    assert_eq!(outbox.reject(tickets[1]), None, "it is gone");
+    outbox.acknowledge(tickets[0], NOW);
+    outbox.acknowledge(tickets[2], NOW);
+    assert_eq!(sent_numbers(&mut outbox), (vec![], vec![1]));
+    assert_eq!((outbox.ledger().forwarded(), outbox.ledger().dropped().get(Cause::Refused)), (2, 1));
+    adds_up(&outbox);
+}
+
+#[test]
+fn a_broker_that_closes_on_a_message_gets_the_others() {
+    let mut outbox = outbox(10);
+    for seq in 0..5 {
+        push(&mut outbox, vec![report(seq, 0)]);
+    }
+    // It acknowledges whatever comes before number 2 and then closes.
+    let mut arrived = Vec::new();
+    for _ in 0..20 {
+        outbox.connected();
+        let mut on_wire = Vec::new();
+        while let Some((ticket, text)) = send(&mut outbox) {
+            on_wire.push((ticket, serde_json::from_str::<Value>(&text).unwrap()));
+        }
+        let mut closed = false;
+        for (ticket, json) in on_wire {
+            closed |= json["frame_seq"] == 2;
+            if !closed {
+                arrived.push(json);
+                outbox.acknowledge(ticket, NOW);
+            }
+        }
+        if outbox.buffered() == 0 {
+            break;
+        }
+        if closed {
+            outbox.connection_lost(Loss::Closed, false);
+        }
+    }
+    let numbers: Vec<_> = arrived.iter().filter_map(|json| json["frame_seq"].as_u64()).collect();
+    assert_eq!(numbers, [0, 1, 3, 4]);
+    let gaps: Vec<_> = arrived.iter().filter(|json| json["type"] == "gap").collect();
+    assert_eq!((gaps.len(), &gaps[0]["cause"], &gaps[0]["ranges"][0]["first"]), (1, &json!("refused"), &json!(2)));
+    assert_eq!((outbox.ledger().forwarded(), outbox.ledger().dropped().get(Cause::Refused)), (4, 1));
+    adds_up(&outbox);
+}
+
+#[test]
+fn a_session_that_is_resumed_keeps_what_is_on_the_wire() {
+    let mut outbox = outbox(10);
+    push(&mut outbox, vec![raw("a")]);
+    push(&mut outbox, vec![raw("b")]);
+    let (a, _) = send(&mut outbox).unwrap();
+    assert_eq!(outbox.connection_lost(Loss::Other, true), Aftermath { resume: true, given_up: None });
+    outbox.connected();
+    assert_eq!(send(&mut outbox).unwrap().1, "b", "a is repeated by the session");
+    outbox.acknowledge(a, NOW);
+    outbox.session_lost();
+    assert_eq!(send(&mut outbox).unwrap().1, "b");
+    for _ in 0..2 {
+        outbox.connection_lost(Loss::Closed, true);
+    }
+    assert!(outbox.careful() && outbox.on_wire.is_empty(), "a culprit is looked for without a session");
+    adds_up(&outbox);
 }
