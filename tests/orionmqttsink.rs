@@ -17,7 +17,11 @@ use std::{
 
 use gst::{glib, prelude::*};
 use gstorion::meta::{self, FrameInfo, Inference};
-use orion_core::report::{ClockSource, Report};
+use orion_core::{
+    gap::{Gap, SeqRange},
+    ledger::Cause,
+    report::{ClockSource, Report},
+};
 use serde_json::{Value, json};
 use support::{
     broker::{Broker, PATIENCE, Subscriber, free_port, signal_process},
@@ -258,7 +262,11 @@ fn the_oldest_make_room_and_are_counted() {
     assert_eq!((sink.count("buffered"), sink.dropped("queue_full")), (5, 96));
     let _broker = Broker::with_session_at(port);
     let subscriber = Subscriber::new(port, "t");
+    let gap: Gap = serde_json::from_slice(&subscriber.next().payload).unwrap();
+    assert_eq!((gap.instance_id.as_str(), gap.missing_type.as_str(), gap.cause), ("ward-3", "x", Cause::QueueFull));
+    assert_eq!((gap.frames, gap.ranges.as_slice()), (96, &[SeqRange { first: 0, last: 95, frames: 96 }][..]));
     let reports: Vec<Report> = (0..5).map(|_| serde_json::from_slice(&subscriber.next().payload).unwrap()).collect();
+    assert!(reports.iter().all(|report| report.replayed));
     assert_eq!(reports.iter().map(|r| r.result.frame_seq).collect::<Vec<_>>(), [96, 97, 98, 99, 100]);
     let lost: Vec<_> = reports.iter().map(|r| r.lost_since_last["queue_full"]).collect();
     assert_eq!(lost, [96 + 96 * 2 + 2, 2, 2, 2, 2], "what was lost here is said too");

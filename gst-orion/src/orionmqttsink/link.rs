@@ -158,10 +158,10 @@ impl Link {
 
     /// Waits until the broker has everything.
     pub(super) fn drain(&self, timeout: Duration) -> Drained {
-        let waiting = |book: &mut Book| book.outbox.buffered() > 0 && !book.flushing;
+        let waiting = |book: &mut Book| book.outbox.pending() > 0 && !book.flushing;
         let (mut book, _) =
             self.changed.wait_timeout_while(self.book(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
-        match book.outbox.buffered() {
+        match book.outbox.pending() {
             0 => Drained::Empty,
             _ if book.flushing => Drained::Flushed,
             left => {
@@ -225,7 +225,7 @@ impl Link {
         if book.phase == Phase::Waiting {
             return Some(now);
         }
-        let drained = book.outbox.buffered() == 0 || book.gave_up || stop.drained <= now;
+        let drained = book.outbox.pending() == 0 || book.gave_up || stop.drained <= now;
         if !drained {
             return Some(stop.drained);
         }

@@ -221,8 +221,7 @@ impl Outbox {
                 return Some(sending);
             }
             // What has to wait again after a loss must still fit.
-            let messages = self.on_wire.iter().filter(|item| matches!(item, Item::Message(_))).count();
-            if messages >= self.keeping.messages.max(1) {
+            if self.messages_on_wire() >= self.keeping.messages.max(1) {
                 return None;
             }
             let message = self.waiting.pop_front()?;
@@ -376,9 +375,18 @@ impl Outbox {
         self.bytes = 0;
     }
 
-    /// Messages that wait or are not yet acknowledged.
+    /// Messages that wait or are not yet acknowledged, without gap records.
     pub(super) fn buffered(&self) -> usize {
+        self.waiting.len() + self.messages_on_wire()
+    }
+
+    /// The same with gap records.
+    pub(super) fn pending(&self) -> usize {
         self.waiting.len() + self.on_wire.len() + self.gaps.len()
+    }
+
+    fn messages_on_wire(&self) -> usize {
+        self.on_wire.iter().filter(|item| matches!(item, Item::Message(_))).count()
     }
 
     /// Bytes of their payloads.
@@ -424,7 +432,7 @@ impl Outbox {
     fn make_room(&mut self, messages: usize, bytes: usize) {
         let Keeping { messages: most, bytes: most_bytes, .. } = self.keeping;
         // Gap records are few and not counted.
-        while self.waiting.len() + self.on_wire.len() + messages > most.max(1) || self.bytes + bytes > most_bytes {
+        while self.buffered() + messages > most.max(1) || self.bytes + bytes > most_bytes {
             let Some(frame) = self.waiting.front().map(|m| m.frame) else {
                 return; // the rest is on the wire: it is the broker's turn
             };
