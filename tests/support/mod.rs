@@ -4,4 +4,5 @@
 
 pub mod broker;
 pub mod certificates;
+pub mod result;
 pub mod sink;

@@ -46,11 +46,15 @@ enum Field {
     InstanceId,
     RoomId,
     Type,
+    Label,
 }
 
 impl Field {
-    const ALL: [(&'static str, Self); 3] =
-        [("instance_id", Self::InstanceId), ("room_id", Self::RoomId), ("type", Self::Type)];
+    const ALL: [(&'static str, Self); 4] =
+        [("instance_id", Self::InstanceId), ("room_id", Self::RoomId), ("type", Self::Type), ("label", Self::Label)];
+    /// A picture has no type of its own.
+    const SNAPSHOT: [(&'static str, Self); 3] =
+        [("instance_id", Self::InstanceId), ("room_id", Self::RoomId), ("label", Self::Label)];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +87,8 @@ pub struct TopicValues<'a> {
     pub room_id: &'a str,
     /// `{type}`
     pub kind: &'a str,
+    /// `{label}`: of the most confident detection.
+    pub label: &'a str,
 }
 
 impl TopicTemplate {
@@ -100,6 +106,14 @@ impl TopicTemplate {
     /// [`TopicError`] when it could never make a valid topic.
     pub fn parse_for_instance(template: &str) -> Result<Self, TopicError> {
         Self::parse_with(template, &Field::ALL[..1])
+    }
+
+    /// Checks a template for pictures, which may contain `{instance_id}`, `{room_id}` and `{label}`.
+    ///
+    /// # Errors
+    /// [`TopicError`] when it could never make a valid topic.
+    pub fn parse_for_snapshot(template: &str) -> Result<Self, TopicError> {
+        Self::parse_with(template, &Field::SNAPSHOT)
     }
 
     fn parse_with(template: &str, fields: &[(&str, Field)]) -> Result<Self, TopicError> {
@@ -149,6 +163,7 @@ impl TopicTemplate {
                     Field::InstanceId => values.instance_id,
                     Field::RoomId => values.room_id,
                     Field::Type => values.kind,
+                    Field::Label => values.label,
                 })),
             }
         }
@@ -177,14 +192,17 @@ fn level(value: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    const VALUES: TopicValues<'_> = TopicValues { instance_id: "ward-3", room_id: "1/2+#", kind: "person_detection" };
+    const VALUES: TopicValues<'_> =
+        TopicValues { instance_id: "ward-3", room_id: "1/2+#", kind: "person_detection", label: "person" };
 
     #[test]
     fn fills_in_what_the_message_says() {
         let topic = |template: &str| TopicTemplate::parse(template).unwrap().render(&VALUES).unwrap();
         assert_eq!(topic(DEFAULT_TEMPLATE), "care/inferences/ward-3/person_detection");
         assert_eq!(topic("{room_id}"), "1_2__");
+        assert_eq!(topic("{label}/{instance_id}"), "person/ward-3");
         assert_eq!(topic("plain/topic"), "plain/topic");
         let empty = TopicTemplate::parse("a/{room_id}/b").unwrap().render(&TopicValues::default()).unwrap();
         assert_eq!(empty, "a/_/b");
@@ -197,7 +215,7 @@ mod tests {
             ("care/#", "must not contain '#'"),
             ("care/+/x", "must not contain '+'"),
             ("care\0", "must not contain '\\0'"),
-            ("care/{room}", "unknown place holder \"room\", known are {instance_id}, {room_id}, {type}"),
+            ("care/{room}", "unknown place holder \"room\", known are {instance_id}, {room_id}, {type}, {label}"),
             ("care/{type", "unknown place holder \"type\""),
         ] {
             let error = TopicTemplate::parse(template).unwrap_err().to_string();
@@ -207,7 +225,31 @@ mod tests {
         assert!(known.ends_with("\"type\", known are {instance_id}"), "{known}");
         let own = TopicTemplate::parse_for_instance("care/status/{instance_id}").unwrap();
         assert_eq!(own.render(&VALUES).unwrap(), "care/status/ward-3");
+        let picture = TopicTemplate::parse_for_snapshot("care/{type}").unwrap_err().to_string();
+        assert!(picture.ends_with("\"type\", known are {instance_id}, {room_id}, {label}"), "{picture}");
+        let picture = TopicTemplate::parse_for_snapshot("frigate/{instance_id}/{label}/snapshot").unwrap();
+        assert_eq!(picture.render(&VALUES).unwrap(), "frigate/ward-3/person/snapshot");
         let long = TopicTemplate::parse(&"x".repeat(70_000)).unwrap();
         assert_eq!(long.render(&VALUES), Err(TopicError::TooLong(70_000)));
+    }
+
+    /// Anything, and often what MQTT gives a meaning to.
+    fn any_value() -> impl Strategy<Value = String> {
+        let letter = prop_oneof![proptest::char::any(), prop::sample::select(vec!['/', '#', '+', '\0', '{', '}', '$'])];
+        proptest::collection::vec(letter, 0..8).prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_adds_a_level_or_a_wildcard(
+            levels in proptest::collection::vec("(a|\\{instance_id\\}|\\{room_id\\}|\\{type\\}|x\\{label\\}|\\{label\\}\\{type\\})", 1..6),
+            instance_id in any_value(), room_id in any_value(), kind in any_value(), label in any_value(),
+        ) {
+            let values = TopicValues { instance_id: &instance_id, room_id: &room_id, kind: &kind, label: &label };
+            let topic = TopicTemplate::parse(&levels.join("/")).unwrap().render(&values).unwrap();
+            prop_assert!(!topic.contains(['#', '+', '\0']), "{topic:?}");
+            prop_assert_eq!(topic.split('/').count(), levels.len(), "{:?}", topic);
+            prop_assert!(topic.split('/').all(|level| !level.is_empty()), "{:?}", topic);
+        }
     }
 }

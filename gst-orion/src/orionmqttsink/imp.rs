@@ -2,20 +2,26 @@
 
 use std::{
     sync::{Arc, LazyLock, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gst::{glib, prelude::*, subclass::prelude::*};
 use gst_base::{prelude::*, subclass::prelude::*};
-use orion_core::ledger::{Cause, Ledger};
+use orion_core::{
+    ledger::{Cause, Ledger},
+    wire::InferenceResult,
+};
 
 use super::{
     client::{Client, Notice},
     link::{Drained, Link},
     outbox::Fallen,
     payload::{self, Draft, Now, PayloadError, RawBuffer},
+    photographer::{Photographer, PictureError, Scene},
     properties,
+    retry::Gate,
     settings::{ConfigError, Settings},
+    snapshot::Snapshot,
 };
 use crate::{
     identity, meta,
@@ -37,11 +43,14 @@ struct State {
     client: Option<Client>,
 }
 
-// Neither lock is held while the other is taken, nor during I/O.
+// `photographer` may be held while another is taken; no other two are held at once, and none during I/O.
 #[derive(Default)]
 pub struct OrionMqttSink {
     settings: Mutex<Settings>,
     state: Mutex<Option<State>>,
+    photographer: Mutex<Photographer>,
+    /// For warnings about pictures.
+    gate: Mutex<Gate>,
 }
 
 fn now() -> Now {
@@ -69,12 +78,15 @@ impl ObjectImpl for OrionMqttSink {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let (changed, keeping) = {
+        let (changed, keeping, private) = {
             let mut settings = lock(&self.settings);
-            (properties::set(&mut settings, pspec.name(), value), settings.keeping())
+            (properties::set(&mut settings, pspec.name(), value), settings.keeping(), settings.snapshots().is_none())
         };
         if let Some(link) = self.link() {
             link.set_keeping(keeping);
+            if private {
+                link.clear_snapshots();
+            }
         }
         if let Err(why) = changed {
             gst::element_imp_warning!(
@@ -161,6 +173,8 @@ impl BaseSinkImpl for OrionMqttSink {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let drain = lock(&self.settings).drain_timeout.min(STOP_DRAIN);
         let client = lock(&self.state).as_mut().and_then(|state| state.client.take());
+        // A picture in the making would come too late.
+        drop(std::mem::take(&mut *lock(&self.photographer)));
         if let Some(client) = client {
             client.stop(drain);
         }
@@ -225,25 +239,27 @@ impl OrionMqttSink {
     }
 
     fn stats(&self) -> gst::Structure {
-        let snapshot = self.link().map(|link| link.snapshot()).unwrap_or_default();
-        let mut stats = stats::from_ledger("orionmqttsink-stats", &snapshot.ledger);
-        stats.set("published", snapshot.published);
-        stats.set("acknowledged", snapshot.acknowledged);
-        stats.set("replayed", snapshot.replayed);
-        stats.set("gap-records", snapshot.gap_records);
-        stats.set("buffered", snapshot.buffered);
-        stats.set("buffered-bytes", snapshot.buffered_bytes);
-        stats.set("acknowledge-mean-ms", snapshot.delays.mean);
-        stats.set("acknowledge-p99-ms", snapshot.delays.p99);
-        stats.set("connected", snapshot.connected);
-        stats.set("reconnects", snapshot.reconnects);
-        stats.set("connection-failures", snapshot.failures);
-        stats.set("last-error", snapshot.last_error);
+        let statistics = self.link().map(|link| link.statistics()).unwrap_or_default();
+        let mut stats = stats::from_ledger("orionmqttsink-stats", &statistics.ledger);
+        stats.set("published", statistics.published);
+        stats.set("acknowledged", statistics.acknowledged);
+        stats.set("replayed", statistics.replayed);
+        stats.set("gap-records", statistics.gap_records);
+        stats.set("buffered", statistics.buffered);
+        stats.set("buffered-bytes", statistics.buffered_bytes);
+        stats.set("acknowledge-mean-ms", statistics.delays.mean);
+        stats.set("acknowledge-p99-ms", statistics.delays.p99);
+        stats.set("snapshots", statistics.snapshots);
+        stats.set("snapshots-dropped", statistics.snapshots_dropped);
+        stats.set("connected", statistics.connected);
+        stats.set("reconnects", statistics.reconnects);
+        stats.set("connection-failures", statistics.failures);
+        stats.set("last-error", statistics.last_error);
         stats
     }
 
     /// The messages of a buffer; none = it carries results, but not one that is valid.
-    fn messages(&self, buffer: &gst::BufferRef) -> Result<Option<Vec<Draft>>, PayloadError> {
+    fn messages(&self, buffer: &gst::Buffer) -> Result<Option<Vec<Draft>>, PayloadError> {
         let delivery = lock(&self.settings).delivery();
         let inferences = meta::inferences(buffer);
         let frame = meta::frame(buffer);
@@ -266,15 +282,50 @@ impl OrionMqttSink {
             };
             return Ok(Some(vec![payload::raw(&delivery, raw)?]));
         }
-        let mut drafts = Vec::with_capacity(inferences.len());
+        let mut results = Vec::with_capacity(inferences.len());
         for inference in &inferences {
-            match payload::report(&delivery, inference, frame.as_ref()) {
-                Ok(draft) => drafts.push(draft),
-                Err(error @ PayloadError::Result { .. }) => gst::warning!(CAT, imp = self, "{error}"),
-                Err(error) => return Err(error),
+            match payload::parse(inference) {
+                Ok(result) => results.push((inference, result)),
+                Err(error) => gst::warning!(CAT, imp = self, "{error}"),
             }
         }
+        self.photograph(buffer, &results.iter().map(|(_, result)| result).collect::<Vec<_>>());
+        let drafts = results
+            .into_iter()
+            .map(|(inference, result)| payload::report(&delivery, inference, result, frame.as_ref()))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok((!drafts.is_empty()).then_some(drafts))
+    }
+
+    /// Takes a picture of a frame with a detection, if that is wished.
+    fn photograph(&self, buffer: &gst::Buffer, results: &[&InferenceResult]) {
+        let Some(wish) = lock(&self.settings).snapshots() else { return };
+        let scene = Scene { buffer, caps: self.obj().sink_pad().current_caps(), results };
+        let element = self.obj().downgrade();
+        lock(&self.photographer).look(&scene, &wish, now().running, move |outcome| {
+            if let Some(element) = element.upgrade() {
+                element.imp().photographed(outcome);
+            }
+        });
+    }
+
+    /// Called from any thread.
+    fn photographed(&self, outcome: Result<Snapshot, PictureError>) {
+        match outcome {
+            // Privacy may have been asked for since.
+            Ok(snapshot) if lock(&self.settings).snapshots().is_some() => {
+                if let Some(link) = self.link() {
+                    link.offer_snapshot(snapshot);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let text = error.to_string();
+                if lock(&self.gate).admits(&text, Instant::now()) {
+                    gst::element_imp_warning!(self, gst::StreamError::Encode, ("{text}"));
+                }
+            }
+        }
     }
 
     /// Where a buffer stands in the stream.

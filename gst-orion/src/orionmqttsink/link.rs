@@ -15,6 +15,7 @@ use super::{
     keeping::Keeping,
     outbox::{Aftermath, Fallen, GivenUp, Loss, Outbox, Sending},
     payload::{Draft, Now},
+    snapshot::{Album, Snapshot, Verdict},
 };
 use crate::qos::Place;
 
@@ -47,6 +48,7 @@ struct Book {
     outbox: Outbox,
     /// None = nothing is said about the sink itself.
     herald: Option<Herald>,
+    album: Album,
     phase: Phase,
     connections: u64,
     failures: u64,
@@ -65,13 +67,15 @@ impl Book {
 
 /// The state of a client for `stats`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Snapshot {
+pub(super) struct Statistics {
     pub(super) ledger: Ledger,
     pub(super) connected: bool,
     pub(super) published: u64,
     pub(super) acknowledged: u64,
     pub(super) replayed: u64,
     pub(super) gap_records: u64,
+    pub(super) snapshots: u64,
+    pub(super) snapshots_dropped: u64,
     pub(super) reconnects: u64,
     pub(super) failures: u64,
     pub(super) buffered: u64,
@@ -104,6 +108,7 @@ impl Link {
             book: Mutex::new(Book {
                 outbox: Outbox::new(keeping),
                 herald: announced.then(Herald::new),
+                album: Album::default(),
                 phase: Phase::Connecting,
                 connections: 0,
                 failures: 0,
@@ -183,15 +188,17 @@ impl Link {
     }
 
     /// The state of now.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn statistics(&self) -> Statistics {
         let book = self.book();
-        Snapshot {
+        Statistics {
             ledger: *book.outbox.ledger(),
             connected: book.phase == Phase::Connected,
             published: book.outbox.published(),
             acknowledged: book.outbox.acknowledged(),
             replayed: book.outbox.replayed(),
             gap_records: book.outbox.gap_records(),
+            snapshots: book.album.published(),
+            snapshots_dropped: book.album.dropped(),
             failures: book.failures,
             reconnects: book.connections.saturating_sub(1),
             buffered: book.outbox.buffered() as u64,
@@ -252,6 +259,7 @@ impl Link {
         book.phase = Phase::Connected;
         book.connections += 1;
         book.outbox.connected();
+        book.album.connected();
         book.outbox.buffered()
     }
 
@@ -302,6 +310,37 @@ impl Link {
         let given_up = self.book().outbox.reject(ticket);
         self.changed.notify_all();
         given_up
+    }
+
+    /// See [`Album::offer`].
+    pub(super) fn offer_snapshot(&self, snapshot: Snapshot) {
+        self.book().album.offer(snapshot);
+        self.wake.notify_one();
+    }
+
+    /// See [`Album::clear`].
+    pub(super) fn clear_snapshots(&self) {
+        self.book().album.clear();
+    }
+
+    /// See [`Album::send`].
+    pub(super) fn next_snapshot(&self) -> Option<Snapshot> {
+        self.book().album.send()
+    }
+
+    /// See [`Album::acknowledged`].
+    pub(super) fn snapshot_acknowledged(&self) {
+        self.book().album.acknowledged();
+    }
+
+    /// See [`Album::rejected`].
+    pub(super) fn snapshot_rejected(&self) {
+        self.book().album.rejected();
+    }
+
+    /// See [`Album::connection_lost`].
+    pub(super) fn judge_snapshot(&self, loss: Loss) -> Verdict {
+        self.book().album.connection_lost(loss == Loss::Closed)
     }
 
     /// See [`Herald::acknowledged`].

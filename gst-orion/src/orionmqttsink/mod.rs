@@ -54,6 +54,7 @@ mod address;
 mod cause;
 mod client;
 mod delays;
+mod encoder;
 mod herald;
 mod imp;
 mod keeping;
@@ -61,9 +62,11 @@ mod link;
 mod network;
 mod outbox;
 mod payload;
+mod photographer;
 mod properties;
 mod retry;
 mod settings;
+mod snapshot;
 mod tls;
 
 glib::wrapper! {

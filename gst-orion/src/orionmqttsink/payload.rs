@@ -142,18 +142,31 @@ pub(super) struct RawBuffer<'a> {
     pub(super) payload: &'a [u8],
 }
 
+/// What a worker has said.
+///
+/// # Errors
+/// [`PayloadError::Result`] when it is not of the protocol.
+pub(super) fn parse(inference: &Inference) -> Result<InferenceResult, PayloadError> {
+    serde_json::from_str(&inference.result)
+        .map_err(|source| PayloadError::Result { kind: inference.kind.clone(), source })
+}
+
 /// The message of one result. Without a frame's identity there is nothing to add, and the result goes out as it stands.
 ///
 /// # Errors
-/// [`PayloadError`] when the result or its topic is not valid.
+/// [`PayloadError::Topic`] when its topic is too long.
 pub(super) fn report(
     delivery: &Delivery,
     inference: &Inference,
+    result: InferenceResult,
     frame: Option<&FrameInfo>,
 ) -> Result<Draft, PayloadError> {
-    let result: InferenceResult = serde_json::from_str(&inference.result)
-        .map_err(|source| PayloadError::Result { kind: inference.kind.clone(), source })?;
-    let values = TopicValues { instance_id: &result.instance_id, room_id: &result.room_id, kind: &inference.kind };
+    let values = TopicValues {
+        instance_id: &result.instance_id,
+        room_id: &result.room_id,
+        kind: &inference.kind,
+        label: result.best_label(),
+    };
     let origin = Origin {
         gap_topic: delivery.topic.render(&TopicValues { kind: GAP_TYPE, ..values })?,
         instance_id: result.instance_id.clone(),
@@ -206,7 +219,7 @@ pub(super) fn raw(delivery: &Delivery, buffer: RawBuffer<'_>) -> Result<Draft, P
         return Err(PayloadError::TooLong(payload.len()));
     }
     Ok(Draft {
-        topic: delivery.topic.render(&TopicValues { instance_id, room_id, kind: RAW_TYPE })?,
+        topic: delivery.topic.render(&TopicValues { instance_id, room_id, kind: RAW_TYPE, label: "" })?,
         // A copy: a mapped buffer that waits for the broker would starve the pool it came from.
         body: Body::Raw(Bytes::copy_from_slice(payload)),
         qos: delivery.qos,
@@ -261,7 +274,8 @@ mod tests {
 
     #[test]
     fn a_report_is_dated_when_it_goes_out() {
-        let mut draft = report(&delivery(TEMPLATE), &inference(), Some(&frame())).unwrap();
+        let mut draft =
+            report(&delivery(TEMPLATE), &inference(), parse(&inference()).unwrap(), Some(&frame())).unwrap();
         assert_eq!(draft.topic, "ward/7/person_detection");
         assert_eq!(draft.content_type.as_deref(), Some("application/json"));
         let origin = draft.origin.unwrap();
@@ -287,7 +301,7 @@ mod tests {
     fn what_has_no_frame_goes_out_as_it_stands() {
         let inference = inference();
         let now = Now { wall: 0, running: 0 };
-        let mut draft = report(&delivery(TEMPLATE), &inference, None).unwrap();
+        let mut draft = report(&delivery(TEMPLATE), &inference, parse(&inference).unwrap(), None).unwrap();
         assert_eq!(draft.body.bytes(now, true).unwrap(), inference.result.as_bytes());
         let buffer = RawBuffer { instance_id: "sink/0", room_id: "", content_type: Some("a/b"), payload: b"abc" };
         let mut draft = raw(&delivery(TEMPLATE), buffer).unwrap();
@@ -298,7 +312,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_name() {
         let bad = Inference { result: "{}".into(), ..inference() };
-        let error = report(&delivery(TEMPLATE), &bad, Some(&frame())).unwrap_err().to_string();
+        let error = parse(&bad).unwrap_err().to_string();
         assert!(error.contains("person_detection") && error.contains("missing field"), "{error}");
         let buffer = RawBuffer { instance_id: "a", room_id: "", content_type: None, payload: b"" };
         let error = raw(&delivery(&"x".repeat(70_000)), buffer).unwrap_err();

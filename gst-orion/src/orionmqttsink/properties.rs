@@ -83,7 +83,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecString::builder("topic")
             .nick("Topic")
-            .blurb("Topic, may contain {instance_id}, {room_id} and {type} (default: care/inferences/{instance_id}/{type})")
+            .blurb("Topic, may contain {instance_id}, {room_id}, {type} and {label}, that of the most confident detection (default: care/inferences/{instance_id}/{type})")
             .default_value(Some(DEFAULT_TEMPLATE))
             .mutable_playing()
             .build(),
@@ -160,7 +160,24 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .blurb("{room_id} for buffers without Orion metas; results carry their own (default: empty)")
             .mutable_playing()
             .build(),
-        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, replayed, gap-records, buffered, buffered-bytes, acknowledge-mean-ms, acknowledge-p99-ms) and connection (connected, reconnects, connection-failures, last-error)"),
+        glib::ParamSpecString::builder("snapshot-topic")
+            .nick("Snapshot topic")
+            .blurb("Topic, may contain {instance_id}, {room_id} and {label}, for JPEG pictures of frames with a detection; empty = none (default: empty)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt64::builder("snapshot-interval")
+            .nick("Snapshot interval")
+            .blurb("Nanoseconds between two pictures of a topic at least (default: 5 s)")
+            .default_value(nanoseconds(d.snapshot_interval))
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("privacy")
+            .nick("Privacy")
+            .blurb("Publish no snapshot, whatever snapshot-topic says (default: false)")
+            .default_value(d.privacy)
+            .mutable_playing()
+            .build(),
+        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, replayed, gap-records, buffered, buffered-bytes, acknowledge-mean-ms, acknowledge-p99-ms, snapshots, snapshots-dropped) and connection (connected, reconnects, connection-failures, last-error)"),
     ]
 }
 
@@ -188,6 +205,9 @@ pub(super) fn get(settings: &Settings, pspec: &glib::ParamSpec) -> glib::Value {
         "outage-policy" => settings.outage_policy.to_value(),
         "message-expiry-interval" => settings.message_expiry.to_value(),
         "room-id" => settings.room_id.to_value(),
+        "snapshot-topic" => settings.snapshot_topic.as_ref().map_or("", |topic| topic.as_str()).to_value(),
+        "snapshot-interval" => nanoseconds(settings.snapshot_interval).to_value(),
+        "privacy" => settings.privacy.to_value(),
         "max-reconnect-interval" => nanoseconds(settings.max_reconnect_interval).to_value(),
         "drain-timeout" => nanoseconds(settings.drain_timeout).to_value(),
         _ => pspec.default_value().clone(), // `password` is write-only, so there is no other
@@ -227,6 +247,9 @@ pub(super) fn set(settings: &mut Settings, property: &str, value: &glib::Value) 
         "outage-policy" => keep(value, &mut settings.outage_policy),
         "message-expiry-interval" => settings.message_expiry = number(),
         "room-id" => settings.room_id = text(),
+        "snapshot-topic" => return settings.set_snapshot_topic(&text()),
+        "snapshot-interval" => settings.snapshot_interval = time(),
+        "privacy" => keep(value, &mut settings.privacy),
         "max-reconnect-interval" => settings.max_reconnect_interval = time(),
         "drain-timeout" => settings.drain_timeout = time(),
         _ => {}

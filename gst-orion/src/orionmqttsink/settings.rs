@@ -47,6 +47,11 @@ pub(super) struct Settings {
     /// Empty = the default, else a valid id.
     pub(super) instance_id: String,
     pub(super) room_id: String,
+    /// Where pictures go; none = nowhere.
+    pub(super) snapshot_topic: Option<Arc<TopicTemplate>>,
+    pub(super) snapshot_interval: Duration,
+    /// No picture leaves, whatever `snapshot_topic` says.
+    pub(super) privacy: bool,
     pub(super) qos: u8,
     pub(super) retain: bool,
     /// s, 0 = off.
@@ -79,6 +84,9 @@ impl Default for Settings {
             status_topic: String::new(),
             instance_id: String::new(),
             room_id: String::new(),
+            snapshot_topic: None,
+            snapshot_interval: Duration::from_secs(5),
+            privacy: false,
             qos: 1,
             retain: false,
             keep_alive: 10,
@@ -115,6 +123,19 @@ impl Settings {
     pub(super) fn set_topic(&mut self, topic: &str) -> Result<(), String> {
         let valid = TopicTemplate::parse(topic).map_err(|e| e.to_string());
         self.topic = self.judge("topic", valid)?.into();
+        Ok(())
+    }
+
+    /// Takes the topic of pictures, or keeps the old one.
+    ///
+    /// # Errors
+    /// A text that says why it was refused.
+    pub(super) fn set_snapshot_topic(&mut self, topic: &str) -> Result<(), String> {
+        let valid = match topic {
+            "" => Ok(None),
+            topic => TopicTemplate::parse_for_snapshot(topic).map(|template| Some(Arc::new(template))),
+        };
+        self.snapshot_topic = self.judge("snapshot-topic", valid.map_err(|e| format!("snapshot-topic: {e}")))?;
         Ok(())
     }
 
@@ -164,6 +185,12 @@ impl Settings {
     /// How messages are published.
     pub(super) fn delivery(&self) -> Delivery {
         Delivery { topic: Arc::clone(&self.topic), qos: self.qos, retain: self.retain }
+    }
+
+    /// Where pictures go now, and how often at most; none = nowhere.
+    pub(super) fn snapshots(&self) -> Option<(Arc<TopicTemplate>, Duration)> {
+        let topic = self.snapshot_topic.as_ref().filter(|_| !self.privacy)?;
+        Some((Arc::clone(topic), self.snapshot_interval))
     }
 
     /// What is kept for the broker.
@@ -271,6 +298,22 @@ mod tests {
         assert_eq!(settings.options("s").ok().unwrap().user.as_deref(), Some("bob"));
         settings.set_uri(String::new()).unwrap();
         assert_eq!(settings.broker().to_string(), "127.0.0.1:1883");
+    }
+
+    #[test]
+    fn privacy_keeps_all_pictures_back() {
+        let mut settings = Settings::default();
+        assert!(settings.snapshots().is_none());
+        settings.set_snapshot_topic("care/snapshots/{instance_id}/{label}").unwrap();
+        assert!(settings.snapshots().is_some());
+        settings.privacy = true;
+        assert!(settings.snapshots().is_none());
+        settings.privacy = false;
+        let error = settings.set_snapshot_topic("care/{type}").unwrap_err();
+        assert!(error.starts_with("snapshot-topic: ") && error.contains("{label}"), "{error}");
+        assert!(settings.snapshots().is_some() && refused(&settings).contains("snapshot-topic"));
+        settings.set_snapshot_topic("").unwrap();
+        assert!(settings.snapshots().is_none() && refused(&settings).is_empty());
     }
 
     #[test]

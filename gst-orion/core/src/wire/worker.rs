@@ -278,6 +278,12 @@ impl InferenceResult {
         Ok(())
     }
 
+    /// Label of the most confident detection; empty without one.
+    pub fn best_label(&self) -> &str {
+        let best = self.data.detections.iter().rev().max_by(|a, b| a.confidence.total_cmp(&b.confidence));
+        best.map_or("", |detection| &detection.label)
+    }
+
     /// Cuts the boxes at the frame's edges, `width` and `height` in pixels; what lies outside goes.
     pub fn clip(&mut self, width: u32, height: u32) {
         self.data.detections.retain_mut(|detection| detection.bbox.clip(f64::from(width), f64::from(height)));
@@ -320,6 +326,7 @@ mod tests {
     fn reads_a_result_and_ignores_what_it_does_not_know() {
         let WorkerMessage::Result(result) = decode(&result()).unwrap() else { panic!("not a result") };
         assert_eq!(result.data.detections[0].bbox.y, 2.5);
+        assert_eq!(result.best_label(), "person");
         assert_eq!(result.data.metadata["model_selected"], "640");
     }
 

@@ -55,7 +55,8 @@ fn report(seq: u64, lost: u64) -> Draft {
         planned: None,
     };
     let topic = TopicTemplate::parse("{type}").unwrap().into();
-    payload::report(&Delivery { topic, qos: 1, retain: true }, &inference, Some(&frame)).unwrap()
+    let result = payload::parse(&inference).unwrap();
+    payload::report(&Delivery { topic, qos: 1, retain: true }, &inference, result, Some(&frame)).unwrap()
 }
 
 fn push(outbox: &mut Outbox, drafts: Vec<Draft>) {
