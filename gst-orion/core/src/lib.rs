@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod memory;
 pub mod pace;
 pub mod planner;
+pub mod profile;
 pub mod rate;
 pub mod reorder;
 pub mod report;
