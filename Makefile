@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages python python-dev build models demo test bench lint test-rust test-python check-core install clean
+.PHONY: help setup packages python python-dev build models demo test bench lint schema test-rust test-python check-core install clean
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -60,6 +60,9 @@ check-core: packages
 	@if cargo tree --locked -p orion-core -e normal --prefix none | grep -E '^(gstreamer|glib|tokio)'; then \
 		echo "orion-core must not depend on these"; exit 1; fi
 
+schema: packages ## write the contract's files anew from the Rust types (gst-orion/core/schema)
+	ORION_WRITE_SCHEMA=1 cargo test --locked --quiet --package orion-core --test contract
+
 test-rust: python
 	cargo build --workspace --locked --quiet
 	cargo test --workspace --locked --quiet
@@ -83,6 +86,7 @@ install: build ## install plugin, daemon, worker and pipelines under PREFIX (DES
 	install -D -m 755 target/release/orion-launch $(DESTDIR)$(PREFIX)/bin/orion-launch
 	install -D -m 755 target/release/orion-camera $(DESTDIR)$(PREFIX)/bin/orion-camera
 	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -d $(DESTDIR)$(PREFIX)/share/orion/schema
 	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion
 	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
 	install -m 644 models/*.lock models/pyproject.toml $(DESTDIR)$(PREFIX)/share/orion/models
@@ -90,6 +94,7 @@ install: build ## install plugin, daemon, worker and pipelines under PREFIX (DES
 	install -m 644 models/orion_worker/conformance/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance
 	install -m 644 models/examples/*.py $(DESTDIR)$(PREFIX)/share/orion/models/examples
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/orion
+	install -m 644 gst-orion/core/schema/*.json $(DESTDIR)$(PREFIX)/share/orion/schema
 	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
 	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
 

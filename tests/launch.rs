@@ -6,6 +6,9 @@
 // Helpers of tests are tests too: what they cannot do is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+#[path = "support/contract.rs"]
+mod contract;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
@@ -166,7 +169,7 @@ fn subscribe(broker: &str, filter: &str) -> (Client, Connection) {
     (client, connection)
 }
 
-/// Topic and text of the next message.
+/// Topic and text of the next message, which must be as the contract says.
 fn next_text(connection: &mut Connection) -> (String, String) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -175,7 +178,9 @@ fn next_text(connection: &mut Connection) -> (String, String) {
             event.expect("a message within the time").expect("a connection")
         {
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-            return (text(&message.topic), text(&message.payload));
+            let topic = text(&message.topic);
+            contract::validate(&topic, &message.payload);
+            return (topic, text(&message.payload));
         }
     }
 }

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
 """A real broker, and a client that remembers what it heard."""
 
-import json
 import shutil
 import socket
 import threading
 from pathlib import Path
 from typing import Any
 
+import contract
 import paho.mqtt.client as paho
 from running import Program, wait_for
 
@@ -49,10 +49,11 @@ class Broker:
 
 
 class Listener:
-    """Subscribes to everything and keeps it, in order."""
+    """Subscribes to everything, keeps it in order, and holds it against the contract."""
 
     def __init__(self, port: int) -> None:
         self.messages: list[tuple[str, Any]] = []
+        self._violations: list[str] = []
         self._news = threading.Condition()
         subscribed = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
@@ -64,8 +65,12 @@ class Listener:
         assert subscribed.wait(10), "the broker does not answer"
 
     def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        wrong = contract.check(message.topic, message.payload)
+        value = contract.read(message.topic, message.payload)
         with self._news:
-            self.messages.append((message.topic, json.loads(message.payload)))
+            if wrong:
+                self._violations.append(wrong)
+            self.messages.append((message.topic, value))
             self._news.notify_all()
 
     def wait_for(self, count: int, seconds: float = 60.0, after: int = 0) -> list[tuple[str, Any]]:
@@ -77,5 +82,8 @@ class Listener:
         return self.messages[after:]
 
     def close(self) -> None:
+        """Ends it; fails when anything that was heard is not as the contract says."""
         self._client.disconnect()
         self._client.loop_stop()
+        some = "\n\n".join(self._violations[:5])
+        assert not self._violations, f"{len(self._violations)} messages; the first ones:\n{some}"

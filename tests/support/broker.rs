@@ -17,6 +17,8 @@ use std::{
 
 use rumqttc::{Client, Event, Incoming, MqttOptions, QoS};
 
+use super::contract;
+
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -152,7 +154,7 @@ impl Received {
     }
 }
 
-/// A client that collects messages. Its session survives restarts of client and broker.
+/// A client that collects messages and holds each against the contract. Its session survives restarts of client and broker.
 pub struct Subscriber {
     client: Client,
     messages: Receiver<Received>,
@@ -203,9 +205,9 @@ impl Subscriber {
         Self { client, messages, over, thread: Some(thread) }
     }
 
-    /// The next message; panics when there is none.
+    /// The next message; panics when there is none, or one that the contract does not allow.
     pub fn next(&self) -> Received {
-        self.messages.recv_timeout(PATIENCE).expect("no message")
+        allowed(self.messages.recv_timeout(PATIENCE).expect("no message"))
     }
 
     /// The payloads of the next `count` messages as text.
@@ -215,8 +217,15 @@ impl Subscriber {
 
     /// What has come already and was not taken.
     pub fn rest(&self) -> Vec<Received> {
-        self.messages.try_iter().collect()
+        self.messages.try_iter().map(allowed).collect()
     }
+}
+
+/// The message, if the contract allows it.
+#[track_caller]
+fn allowed(message: Received) -> Received {
+    contract::validate(&message.topic, &message.payload);
+    message
 }
 
 impl Drop for Subscriber {
@@ -225,6 +234,10 @@ impl Drop for Subscriber {
         let _ = self.client.disconnect_now();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+        // Nobody took these, but they were sent. A second panic would hide the first.
+        if !thread::panicking() {
+            self.rest();
         }
     }
 }

@@ -4,5 +4,6 @@
 
 pub mod broker;
 pub mod certificates;
+pub mod contract;
 pub mod result;
 pub mod sink;

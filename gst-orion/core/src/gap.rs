@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The record of results that will never be published: which frames, and why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Cause;
+use crate::{ledger::Cause, timestamp};
 
 /// The `type` of a gap record, and the last part of its topic.
 pub const GAP_TYPE: &str = "gap";
@@ -11,20 +12,22 @@ pub const GAP_TYPE: &str = "gap";
 /// Ranges kept in one record; beyond that the two nearest become one, which then says how many of its numbers are meant.
 pub const MAX_RANGES: usize = 1000;
 
-/// Sequence numbers `first..=last`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Sequence numbers from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SeqRange {
     /// The first number.
     pub first: u64,
     /// The last number.
     pub last: u64,
     /// How many of them are missing here: all of them, unless a long list had to be shortened.
+    #[schemars(range(min = 1))]
     pub frames: u64,
 }
 
 /// Sequence numbers in the order in which they were lost, kept short.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline, extend("maxItems" = MAX_RANGES))]
 pub struct SeqRanges(Vec<SeqRange>);
 
 impl SeqRanges {
@@ -85,27 +88,31 @@ impl SeqRange {
     }
 }
 
-/// The payload of `care/inferences/{instance_id}/gap`: results that were made and will not be published.
-///
-/// It stands in the place of what is missing: results behind it are newer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Results that were made and will never be published. It stands in the place of what is missing: results behind it are newer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
-    /// Always [`GAP_TYPE`].
+    /// Always `gap`.
     #[serde(rename = "type")]
+    #[schemars(extend("const" = GAP_TYPE))]
     pub kind: String,
-    /// Whose results.
+    /// Name of the pipeline whose results are missing.
+    #[schemars(regex(pattern = crate::contract::INSTANCE_ID))]
     pub instance_id: String,
-    /// As in the results.
+    /// The room, as in the results; empty when none was named.
     pub room_id: String,
-    /// When this was said, RFC 3339 with nanoseconds, UTC.
+    /// When this was said: RFC 3339 with nanoseconds, UTC.
+    #[schemars(extend("format" = "date-time"), regex(pattern = timestamp::PATTERN))]
     pub timestamp: String,
     /// `type` of the missing results.
+    #[schemars(regex(pattern = crate::contract::RESULT_TYPE))]
     pub missing_type: String,
-    /// Why.
+    /// Why they are missing.
     pub cause: Cause,
     /// How many.
+    #[schemars(range(min = 1))]
     pub frames: u64,
-    /// Their sequence numbers (`frame_seq`).
+    /// Their sequence numbers (`frame_seq`), in the order in which they were lost.
+    #[schemars(length(min = 1))]
     pub ranges: SeqRanges,
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Rectangles: normalised (`0..1`) and in pixels.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -55,15 +56,24 @@ struct RawRect {
     height: f64,
 }
 
-/// A rectangle inside the unit square: the corner nearest the origin, and the size, as fractions of the frame.
+/// A rectangle inside the frame: its upper left corner and its size, as fractions of the frame's width and height.
 ///
-/// Every value of this type is valid: finite, of positive size, inside `0..1`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Every one is valid: finite, of positive size, inside `0..1`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "RawRect")]
+#[schemars(!try_from)]
 pub struct NormRect {
+    /// Left edge, 0..1 of the frame's width.
+    #[schemars(range(min = 0, max = 1))]
     x: f64,
+    /// Top edge, 0..1 of the frame's height.
+    #[schemars(range(min = 0, max = 1))]
     y: f64,
+    /// Width, 0..1 of the frame's; `x + width` is at most 1.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     width: f64,
+    /// Height, 0..1 of the frame's; `y + height` is at most 1.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     height: f64,
 }
 

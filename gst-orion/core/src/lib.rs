@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The logic of Orion over plain values: no GStreamer, no async runtime, no I/O.
 
+pub mod contract;
 pub mod focus;
 pub mod framing;
 pub mod gap;
@@ -15,6 +16,7 @@ pub mod rate;
 pub mod reorder;
 pub mod report;
 pub mod roi;
+pub mod status;
 pub mod strategy;
 pub mod supervisor;
 pub mod swap;

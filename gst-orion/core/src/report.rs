@@ -3,12 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{ledger::Losses, wire::InferenceResult};
+use crate::{
+    ledger::{Cause, Losses},
+    wire::InferenceResult,
+};
 
 /// Where the capture time comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClockSource {
     /// The camera's own clock, sent along with the stream.
@@ -29,37 +33,53 @@ impl ClockSource {
 }
 
 /// Milliseconds that a frame spent in each stage.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stages {
     /// From its arrival at the first Orion element until a worker got it.
+    #[schemars(range(min = 0))]
     pub queue_ms: f64,
-    /// From there until the worker's answer.
+    /// From then until the worker's answer.
+    #[schemars(range(min = 0))]
     pub worker_ms: f64,
-    /// From there until it was handed to the MQTT client.
+    /// From then until it was handed to the MQTT client.
+    #[schemars(range(min = 0))]
     pub publish_ms: f64,
 }
 
-/// The payload of `care/inferences/{instance_id}/{type}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What was seen on one frame, and what became of the frames since the result before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// The worker's result as it stands.
     #[serde(flatten)]
     pub result: InferenceResult,
     /// Whose clock `timestamp` is.
     pub clock_source: ClockSource,
-    /// From capture to publication, by the clocks of `clock_source`; may be off by their difference.
+    /// Milliseconds from capture to publication; where `clock_source` is `camera`, off by its clock's error, even negative.
     pub latency_ms: f64,
-    /// Where that time went.
+    /// Where the time went, by this host's clock alone.
     pub stages: Stages,
-    /// Stream time since the last full frame, ms: 0 for a full frame; none = there was none yet.
+    /// Milliseconds of stream time since the whole frame was looked at last: 0 when it is now; null before the first time.
+    #[schemars(range(min = 0))]
     pub time_since_full_sweep_ms: Option<f64>,
-    /// The share of the frame that was looked at, 0..1.
+    /// The share of the frame's area that was looked at, 0..1.
+    #[schemars(range(min = 0, max = 1))]
     pub coverage: f64,
-    /// Frames lost since the result before, by cause; empty = none.
+    /// Frames lost since the result before of this kind, by cause; empty = none.
+    #[schemars(schema_with = "losses")]
     pub lost_since_last: BTreeMap<String, u64>,
     /// True when it had to wait for a connection or is sent again after one was lost; left out otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+}
+
+/// The keys are texts in [`Report`], but none other than causes are ever put in, and no zeros.
+fn losses(generator: &mut SchemaGenerator) -> Schema {
+    let cause = generator.subschema_for::<Cause>();
+    json_schema!({
+        "type": "object",
+        "propertyNames": cause,
+        "additionalProperties": {"type": "integer", "format": "uint64", "minimum": 1},
+    })
 }
 
 impl Report {
@@ -77,7 +97,6 @@ pub fn ms(nanoseconds: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Cause;
 
     #[test]
     fn result_and_additions_share_one_object() {

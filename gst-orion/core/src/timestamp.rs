@@ -6,6 +6,9 @@ use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 /// Seconds between the NTP epoch (1900) and the Unix epoch (1970): RFC 5905, figure 4.
 const NTP_TO_UNIX_S: u64 = 2_208_988_800;
 
+/// What [`rfc3339`] writes.
+pub(crate) const PATTERN: &str = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{9}Z$";
+
 /// RFC 3339, UTC, always nine decimals: `2026-11-22T08:00:00.000000001Z`.
 ///
 /// `unix_ns`: nanoseconds since 1970. Any value fits until the year 2554.

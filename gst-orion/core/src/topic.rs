@@ -8,6 +8,9 @@ use thiserror::Error;
 /// Where results go by default.
 pub const DEFAULT_TEMPLATE: &str = "care/inferences/{instance_id}/{type}";
 
+/// `{type}` of a payload that is no result.
+pub const RAW_TYPE: &str = "buffer";
+
 /// The longest topic MQTT can carry, bytes of UTF-8 (MQTT 3.1.1, 1.5.3).
 const MAX_TOPIC: usize = 65_535;
 

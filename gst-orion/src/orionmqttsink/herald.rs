@@ -1,27 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What is said about the sink itself on `status-topic`: whether it is there.
 
-/// The payload of the last will: what the broker says when the connection ends without a goodbye.
-pub(super) const OFFLINE: &str = "offline";
-
-/// What the sink says about itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    /// It runs.
-    Online,
-    /// It has ended as it should.
-    Stopped,
-}
-
-impl Status {
-    /// The payload.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Stopped => "stopped",
-        }
-    }
-}
+use orion_core::status::Status;
 
 /// Keeps what the broker has retained equal to what is so.
 #[derive(Debug)]
@@ -62,7 +42,7 @@ impl Herald {
         self.unacknowledged = self.unacknowledged.saturating_sub(1);
     }
 
-    /// The connection is gone, and with it the broker has said [`OFFLINE`], or has forgotten everything.
+    /// The connection is gone, and with it the broker has said [`Status::Offline`], or has forgotten everything.
     pub(super) fn connection_lost(&mut self) {
         self.said = None;
         self.unacknowledged = 0;
@@ -72,7 +52,7 @@ impl Herald {
     /// Somebody wrote to the topic. A will of a former run may come late, when its broken connection is noticed at last.
     pub(super) fn overheard(&mut self, payload: &[u8]) {
         // What comes back of our own words, late, is no contradiction.
-        if payload == OFFLINE.as_bytes() {
+        if payload == Status::Offline.as_str().as_bytes() {
             self.contradicted = true;
         }
     }

@@ -6,12 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use orion_core::ledger::{Cause, Ledger};
+use orion_core::{
+    ledger::{Cause, Ledger},
+    status::Status,
+};
 use tokio::sync::Notify;
 
 use super::{
     delays::Summary,
-    herald::{Herald, Status},
+    herald::Herald,
     keeping::Keeping,
     outbox::{Aftermath, Fallen, GivenUp, Loss, Outbox, Sending},
     payload::{Draft, Now},

@@ -2,11 +2,11 @@
 //! How the client library is set up.
 
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+use orion_core::status::Status;
 use rumqttc::{LastWill, MqttOptions, NetworkOptions, QoS, Transport, default_socket_connect};
 
 use super::{
     client::{IN_FLIGHT, Options},
-    herald::OFFLINE,
     payload::MAX_PAYLOAD,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn mqtt_options(options: &Options) -> MqttOptions {
         mqtt.set_transport(Transport::tls_with_config(tls.clone()));
     }
     if let Some(topic) = &options.status_topic {
-        mqtt.set_last_will(LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
+        mqtt.set_last_will(LastWill::new(topic, Status::Offline.as_str(), QoS::AtLeastOnce, true));
     }
     match (&options.user, &options.password) {
         (Some(user), Some(password)) => {

@@ -8,15 +8,12 @@ use orion_core::{
     gap::GAP_TYPE,
     planner::Plan,
     report::{Report, Stages, ms},
-    topic::{TopicError, TopicTemplate, TopicValues},
+    topic::{RAW_TYPE, TopicError, TopicTemplate, TopicValues},
     wire::InferenceResult,
 };
 use thiserror::Error;
 
 use crate::meta::{FrameInfo, Inference};
-
-/// `{type}` of a buffer without Orion metas.
-pub(super) const RAW_TYPE: &str = "buffer";
 
 /// The largest payload, bytes: MQTT's largest packet (268,435,455) without the longest topic, its length and the packet id.
 pub(super) const MAX_PAYLOAD: usize = 268_435_455 - 65_535 - 4;

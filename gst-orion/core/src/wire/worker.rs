@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{PROTOCOL, WireError};
-use crate::geometry::NormRect;
+use crate::{contract, geometry::NormRect, timestamp};
 
 /// Any message from a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,80 +60,91 @@ pub struct Models {
 }
 
 /// A result, for example of type `person_detection`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InferenceResult {
-    /// `[a-z0-9_]+`; the last part of its topic.
+    /// Kind of result, for example `person_detection`; the last part of its topic.
     #[serde(rename = "type")]
+    #[schemars(regex(pattern = contract::RESULT_TYPE))]
     pub kind: String,
-    /// As in the frame.
+    /// Name of the pipeline.
+    #[schemars(regex(pattern = contract::INSTANCE_ID))]
     pub instance_id: String,
-    /// As in the frame.
+    /// Name of the room; empty when none was named.
     pub room_id: String,
-    /// Moment of capture, as in the frame.
+    /// Moment of capture: RFC 3339 with nanoseconds, UTC. Whose clock that is, `clock_source` says.
+    #[schemars(extend("format" = "date-time"), regex(pattern = timestamp::PATTERN))]
     pub timestamp: String,
-    /// Sequence number of the frame.
+    /// Sequence number of the frame; rises with each frame, and begins anew with the pipeline.
     pub frame_seq: u64,
     /// What was seen.
     pub data: ResultData,
-    /// How long it took.
+    /// How long the worker took.
     pub timing: Timing,
-    /// Where to look next; none without a detection.
+    /// Where to look next; null when there is nothing to look at.
     #[serde(default)]
     pub suggested_roi: Option<NormRect>,
 }
 
 /// What was seen on a frame.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResultData {
-    /// Highest confidence first.
+    /// One for each thing seen, highest confidence first.
     pub detections: Vec<Detection>,
-    /// How many.
+    /// How many detections.
     pub count: u64,
-    /// How it was found: `model_selected`, `roi_processing` and whatever the worker adds.
+    /// How it was found: `model_selected`, `roi_processing` and whatever else the worker says.
     #[serde(default)]
     pub metadata: Map<String, Value>,
 }
 
 /// One thing seen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Detection {
-    /// Where.
+    /// Where it is.
     pub bbox: BBox,
-    /// 0..1.
+    /// How sure the model is, 0..1.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
-    /// What.
+    /// What it is, for example `person`.
     pub label: String,
-    /// The label's number in the model.
+    /// The label's number in the model, where that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
     pub label_id: Option<u32>,
 }
 
 /// A box in pixels of the whole frame, fractions allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BBox {
-    /// Left edge.
+    /// Left edge, pixels.
     pub x: f64,
-    /// Top edge.
+    /// Top edge, pixels.
     pub y: f64,
-    /// Width.
+    /// Width, pixels.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub width: f64,
-    /// Height.
+    /// Height, pixels.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub height: f64,
 }
 
 /// Milliseconds spent in the worker.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
     /// Decoding, cropping, scaling.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub preprocess_ms: f64,
     /// The model.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub inference_ms: f64,
     /// Boxes and non-maximum suppression.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub postprocess_ms: f64,
     /// All of it.
+    #[schemars(range(min = 0))]
     pub total_ms: f64,
 }
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The contract's files, and messages held against them with nothing allowed that they do not describe."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+FOLDER = Path(__file__).resolve().parents[2] / "gst-orion" / "core" / "schema"
+# Where a message of this kind goes by default.
+DEFAULT_TOPIC = "care/inferences/{instance_id}/{type}"
+
+
+@cache
+def _read(file: str) -> dict:
+    return json.loads((FOLDER / file).read_text())
+
+
+def strict(schema: Any) -> Any:
+    """The same with no field allowed that it does not name; what names none (data.metadata) stays open."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {}
+    for keyword, value in schema.items():
+        if keyword in ("properties", "patternProperties", "$defs"):
+            # Names of fields, not keywords.
+            closed[keyword] = {name: strict(one) for name, one in value.items()}
+        elif keyword in ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf"):
+            closed[keyword] = strict(value)
+        else:
+            closed[keyword] = value
+    if "properties" in schema:
+        closed["unevaluatedProperties"] = False
+    return closed
+
+
+@cache
+def _validator(file: str) -> Draft202012Validator:
+    return Draft202012Validator(strict(_read(file)))
+
+
+def _is_parameter(level: str) -> bool:
+    return level.startswith("{")
+
+
+def _channel(topic: str) -> dict | None:
+    """The channel of a topic; where several fit, the one with the fewest parameters."""
+    levels, found = topic.split("/"), []
+    for channel in _read("asyncapi.json")["channels"].values():
+        address = channel["address"].split("/")
+        fits = all(_is_parameter(part) or part == level for part, level in zip(address, levels, strict=False))
+        if fits and len(address) == len(levels):
+            found.append((sum(map(_is_parameter, address)), channel))
+    return min(found, key=lambda one: one[0])[1] if found else None
+
+
+def _channel_of(payload: bytes) -> dict | None:
+    """The channel a message would have gone to by default, if it says itself what it is and whose."""
+    try:
+        message = json.loads(payload)
+    except ValueError:
+        return None
+    named = message if isinstance(message, dict) else {}
+    values = {name: named.get(name) for name in ("type", "instance_id")}
+    if not all(isinstance(value, str) for value in values.values()):
+        return None
+    return _channel(DEFAULT_TOPIC.format(**values))
+
+
+def value(content_type: str, payload: bytes) -> Any:
+    """A payload as JSON Schema sees it.
+
+    Raises:
+        ValueError: It is not of this type.
+    """
+    return json.loads(payload) if content_type == "application/json" else payload.decode()
+
+
+def _errors(message: dict, payload: bytes) -> Iterator[str]:
+    try:
+        found = value(message["contentType"], payload)
+    except ValueError as error:
+        yield f"not {message['contentType']}: {error}"
+        return
+    for error in _validator(message["payload"]["$ref"]).iter_errors(found):
+        yield f"{error.json_path}: {error.message}"
+
+
+def check(topic: str, payload: bytes) -> str | None:
+    """What is wrong with a message; a message that is not one of Orion's is never wrong."""
+    channel = _channel(topic) or _channel_of(payload)
+    wrong = []
+    for name in channel["messages"] if channel else ():
+        message = _read("asyncapi.json")["components"]["messages"][name]
+        errors = list(_errors(message, payload)) if "payload" in message else []
+        if not errors:
+            return None
+        wrong += errors
+    return "\n".join([f"{topic} is not as the contract says:", *wrong, repr(payload)]) if wrong else None
+
+
+def read(topic: str, payload: bytes) -> Any:
+    """A payload as a test wants it: JSON where it is meant to be JSON, or is; else text, else bytes."""
+    channel = _channel(topic)
+    messages = _read("asyncapi.json")["components"]["messages"]
+    meant = [messages[name]["contentType"] for name in channel["messages"]] if channel else []
+    for content_type in (*meant, "application/json", "text/plain"):
+        try:
+            return value(content_type, payload)
+        except ValueError:
+            continue
+    return payload
