@@ -14,6 +14,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Stream time, ns.
+    pub(crate) fn stream_time(self) -> Option<u64> {
+        self.stream.map(gst::ClockTime::nseconds)
+    }
+
     /// The place of a buffer in the present segment.
     pub(crate) fn of(buffer: &gst::BufferRef, segment: Option<&gst::FormattedSegment<gst::ClockTime>>) -> Self {
         let pts = buffer.pts();

@@ -10,8 +10,8 @@ from orion_worker.errors import WorkerError
 
 # It becomes a level of an MQTT topic.
 _RESULT_TYPE = re.compile(r"[a-z0-9_]+")
-RESERVED = ("frame", "command", "ready", "ack", "error")
-"""Types of other messages of the protocol; none can be the type of a result."""
+RESERVED = ("frame", "command", "ready", "ack", "error", "gap", "buffer")
+"""Types of other messages, of the protocol and of the topics of results; none can be the type of a result."""
 
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 

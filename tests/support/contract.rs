@@ -59,6 +59,7 @@ fn channel_of(payload: &[u8]) -> Option<&'static Channel> {
         kind: message.get("type")?.as_str()?,
         instance_id: message.get("instance_id")?.as_str()?,
         room_id: "",
+        label: "",
     };
     channel(&TopicTemplate::parse(orion_core::topic::DEFAULT_TEMPLATE).unwrap().render(&values).unwrap())
 }

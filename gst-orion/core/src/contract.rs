@@ -10,7 +10,13 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{gap::Gap, report::Report, status::Status, topic};
+use crate::{
+    gap::Gap,
+    profile::{dlstreamer, frigate},
+    report::Report,
+    status::Status,
+    topic,
+};
 
 /// The AsyncAPI document among the files.
 pub const ASYNCAPI_FILE: &str = "asyncapi.json";
@@ -25,6 +31,12 @@ pub(crate) const RESULT_TYPE: &str = "^[a-z0-9_]+$";
 pub const MESSAGES: &[Message] = &[
     Message::json::<Report>("inference", topic::DEFAULT_TEMPLATE, "Result of one frame"),
     Message::json::<Gap>("gap", "care/inferences/{instance_id}/gap", "Results that will never be published"),
+    Message::json::<dlstreamer::Frame>(
+        "dlstreamer",
+        dlstreamer::DEFAULT_TOPIC,
+        "Result of one frame, profile dlstreamer",
+    ),
+    Message::json::<frigate::Event>("frigate", frigate::DEFAULT_TOPIC, "What became of an object, profile frigate"),
     Message::bytes("buffer", "care/inferences/{instance_id}/buffer", "Payload of a buffer without a result, as it is"),
     Message::text::<Status>("status", "care/status/{instance_id}", "Whether the publisher is there").retained(),
 ];

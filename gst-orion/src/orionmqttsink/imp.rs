@@ -22,6 +22,7 @@ use super::{
     retry::Gate,
     settings::{ConfigError, Settings},
     snapshot::Snapshot,
+    translator::{Profile, Seen, Translator},
 };
 use crate::{
     identity, meta,
@@ -37,10 +38,15 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// How long a stop may drain at most, whatever `drain-timeout` says: a state change must not hang.
 const STOP_DRAIN: Duration = Duration::from_secs(2);
 
+/// How often it is looked for what is to be said without a frame.
+const TICK: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
 struct State {
     /// Outlives the client, so that `stats` stay readable.
     link: Arc<Link>,
     client: Option<Client>,
+    /// For what happens when no frame comes.
+    ticks: Option<gst::PeriodicClockId>,
 }
 
 // `photographer` may be held while another is taken; no other two are held at once, and none during I/O.
@@ -49,6 +55,7 @@ pub struct OrionMqttSink {
     settings: Mutex<Settings>,
     state: Mutex<Option<State>>,
     photographer: Mutex<Photographer>,
+    translator: Mutex<Translator>,
     /// For warnings about pictures.
     gate: Mutex<Gate>,
 }
@@ -166,13 +173,20 @@ impl BaseSinkImpl for OrionMqttSink {
         };
         let client = Client::start(Arc::clone(&link), options, now, say)
             .map_err(|error| gst::error_msg!(gst::ResourceError::Failed, ("no thread for the MQTT client: {error}")))?;
-        *lock(&self.state) = Some(State { link, client: Some(client) });
+        *lock(&self.translator) = Translator::new(settings.profile, settings.event_threshold);
+        let ticks = (settings.profile == Profile::Frigate).then(|| self.start_ticks());
+        *lock(&self.state) = Some(State { link, client: Some(client), ticks });
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let drain = lock(&self.settings).drain_timeout.min(STOP_DRAIN);
-        let client = lock(&self.state).as_mut().and_then(|state| state.client.take());
+        let (client, ticks) =
+            lock(&self.state).as_mut().map(|state| (state.client.take(), state.ticks.take())).unwrap_or_default();
+        if let Some(ticks) = ticks {
+            ticks.unschedule();
+        }
+        self.finish();
         // A picture in the making would come too late.
         drop(std::mem::take(&mut *lock(&self.photographer)));
         if let Some(client) = client {
@@ -183,11 +197,11 @@ impl BaseSinkImpl for OrionMqttSink {
 
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let link = self.link().ok_or(gst::FlowError::Flushing)?;
-        let messages = self.messages(buffer).map_err(|error| {
+        let place = self.place(buffer);
+        let messages = self.messages(buffer, place).map_err(|error| {
             gst::element_imp_error!(self, gst::ResourceError::Write, ("{error}"));
             gst::FlowError::Error
         })?;
-        let place = self.place(buffer);
         match messages {
             Some(messages) => link.push(messages, place, now()),
             None => link.refuse(Cause::WorkerError, place),
@@ -201,6 +215,7 @@ impl BaseSinkImpl for OrionMqttSink {
         if event.type_() == gst::EventType::Eos
             && let Some(link) = self.link()
         {
+            self.finish();
             let timeout = lock(&self.settings).drain_timeout;
             if let Drained::TimedOut(left) = link.drain(timeout) {
                 gst::element_imp_warning!(
@@ -259,7 +274,7 @@ impl OrionMqttSink {
     }
 
     /// The messages of a buffer; none = it carries results, but not one that is valid.
-    fn messages(&self, buffer: &gst::Buffer) -> Result<Option<Vec<Draft>>, PayloadError> {
+    fn messages(&self, buffer: &gst::Buffer, place: Place) -> Result<Option<Vec<Draft>>, PayloadError> {
         let delivery = lock(&self.settings).delivery();
         let inferences = meta::inferences(buffer);
         let frame = meta::frame(buffer);
@@ -290,11 +305,57 @@ impl OrionMqttSink {
             }
         }
         self.photograph(buffer, &results.iter().map(|(_, result)| result).collect::<Vec<_>>());
-        let drafts = results
-            .into_iter()
-            .map(|(inference, result)| payload::report(&delivery, inference, result, frame.as_ref()))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok((!drafts.is_empty()).then_some(drafts))
+        if results.is_empty() {
+            return Ok(None);
+        }
+        let seen = Seen { results, frame: frame.as_ref(), size: self.frame_size(), stream_time: place.stream_time() };
+        lock(&self.translator).translate(&delivery, seen, now()).map(Some)
+    }
+
+    /// Width and height of the pictures, if their caps say so, pixels.
+    fn frame_size(&self) -> Option<(u32, u32)> {
+        let caps = self.obj().sink_pad().current_caps()?;
+        let side = |name| u32::try_from(caps.structure(0)?.get::<i32>(name).ok()?).ok();
+        Some((side("width")?, side("height")?))
+    }
+
+    /// Hands over what is said without a frame.
+    fn push_aside(&self, messages: Result<Vec<Draft>, PayloadError>) {
+        match (messages, self.link()) {
+            (Ok(messages), Some(link)) if !messages.is_empty() => link.push_aside(messages, now()),
+            (Err(error), _) => gst::warning!(CAT, imp = self, "{error}"),
+            _ => {}
+        }
+    }
+
+    /// Looks once a second for what is to be said without a frame.
+    fn start_ticks(&self) -> gst::PeriodicClockId {
+        let clock = gst::SystemClock::obtain();
+        let ticks = clock.new_periodic_id(clock.time(), TICK);
+        let element = self.obj().downgrade();
+        let scheduled = ticks.wait_async(move |_, _, _| {
+            if let Some(element) = element.upgrade() {
+                element.imp().tick();
+            }
+        });
+        if let Err(error) = scheduled {
+            gst::warning!(CAT, imp = self, "no timer, so objects end with the next frame only: {error:?}");
+        }
+        ticks
+    }
+
+    /// Says that objects have gone which no frame shows any more.
+    fn tick(&self) {
+        let delivery = lock(&self.settings).delivery();
+        let messages = lock(&self.translator).tick(&delivery, now());
+        self.push_aside(messages);
+    }
+
+    /// Ends what the profile has begun to tell.
+    fn finish(&self) {
+        let delivery = lock(&self.settings).delivery();
+        let messages = lock(&self.translator).finish(&delivery);
+        self.push_aside(messages);
     }
 
     /// Takes a picture of a frame with a detection, if that is wished.

@@ -142,6 +142,12 @@ impl Link {
         self.wake.notify_one();
     }
 
+    /// Takes messages that belong to no frame.
+    pub(super) fn push_aside(&self, drafts: Vec<Draft>, now: Now) {
+        self.book().outbox.push_aside(drafts, now);
+        self.wake.notify_one();
+    }
+
     /// See [`Outbox::refuse`].
     pub(super) fn refuse(&self, cause: Cause, place: Place) {
         self.book().outbox.refuse(cause, place);

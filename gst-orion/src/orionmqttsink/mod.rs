@@ -68,6 +68,7 @@ mod retry;
 mod settings;
 mod snapshot;
 mod tls;
+mod translator;
 
 glib::wrapper! {
     /// The element `orionmqttsink`.

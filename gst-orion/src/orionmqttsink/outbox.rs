@@ -101,6 +101,8 @@ struct Frame {
     /// Messages not yet acknowledged.
     left: usize,
     place: Place,
+    /// There was a buffer, so that it counts.
+    counted: bool,
 }
 
 #[derive(Debug)]
@@ -167,11 +169,20 @@ impl Outbox {
             self.ledger.forward();
             return;
         }
+        self.take(drafts, place, true, now);
+    }
+
+    /// Takes messages that belong to no frame; they are kept and dropped like those of one.
+    pub(super) fn push_aside(&mut self, drafts: Vec<Draft>, now: Now) {
+        self.take(drafts, Place::default(), false, now);
+    }
+
+    fn take(&mut self, drafts: Vec<Draft>, place: Place, counted: bool, now: Now) {
         self.expire(now);
         let bytes: usize = drafts.iter().map(|draft| draft.body.size()).sum();
         let frame = self.next_frame;
         self.next_frame += 1;
-        self.open.insert(frame, Frame { left: drafts.len(), place });
+        self.open.insert(frame, Frame { left: drafts.len(), place, counted });
         let refused = match self.keeping.policy {
             OutagePolicy::Drop if self.outage => Some(Cause::NoConnection),
             _ if bytes > self.keeping.bytes => Some(Cause::QueueFull),
@@ -292,8 +303,9 @@ impl Outbox {
         }
         if let Some(frame) = self.open.get_mut(&message.frame) {
             frame.left -= 1;
-            if frame.left == 0 {
-                self.open.remove(&message.frame);
+            if frame.left == 0
+                && let Some(Frame { counted: true, .. }) = self.open.remove(&message.frame)
+            {
                 self.ledger.forward();
             }
         }
@@ -365,7 +377,7 @@ impl Outbox {
 
     /// Gives up everything that is left.
     pub(super) fn close(&mut self) {
-        for _ in 0..self.open.len() {
+        for _ in self.open.values().filter(|frame| frame.counted) {
             self.ledger.drop_frame(Cause::Shutdown);
         }
         self.open.clear();
@@ -485,7 +497,7 @@ impl Outbox {
     }
 
     fn drop_frame(&mut self, frame: u64, cause: Cause) {
-        if let Some(frame) = self.open.remove(&frame) {
+        if let Some(frame) = self.open.remove(&frame).filter(|frame| frame.counted) {
             self.ledger.drop_frame(cause);
             self.fallen.push(Fallen { cause, place: frame.place });
         }

@@ -23,6 +23,8 @@ pub(super) const MAX_PAYLOAD: usize = 268_435_455 - 65_535 - 4;
 pub(super) enum PayloadError {
     #[error("result of type {kind:?} is not one of the worker protocol: {source}")]
     Result { kind: String, source: serde_json::Error },
+    #[error("message cannot be written as JSON: {0}")]
+    Encoding(serde_json::Error),
     #[error(transparent)]
     Topic(#[from] TopicError),
     #[error("buffer cannot be read: {0}")]

@@ -83,9 +83,22 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecString::builder("topic")
             .nick("Topic")
-            .blurb("Topic, may contain {instance_id}, {room_id}, {type} and {label}, that of the most confident detection (default: care/inferences/{instance_id}/{type})")
+            .blurb("Topic, may contain {instance_id}, {room_id}, {type} and {label}, that of the most confident detection; empty = that of the profile (default: care/inferences/{instance_id}/{type})")
             .default_value(Some(DEFAULT_TEMPLATE))
             .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("profile", d.profile)
+            .nick("Profile")
+            .blurb("Whose messages are published; topics: care/inferences/{instance_id}/{type}, dlstreamer/{instance_id}/{type}, frigate/events (default: orion)")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecDouble::builder("event-threshold")
+            .nick("Event threshold")
+            .blurb("Median confidence from which profile=frigate announces an object, 0..1 (default: 0.7, that of Frigate)")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(d.event_threshold)
+            .mutable_ready()
             .build(),
         glib::ParamSpecUInt::builder("mqtt-qos")
             .nick("MQTT QoS")
@@ -194,7 +207,9 @@ pub(super) fn get(settings: &Settings, pspec: &glib::ParamSpec) -> glib::Value {
         "tls-cert-file" => settings.tls.cert_file.to_value(),
         "tls-key-file" => settings.tls.key_file.to_value(),
         "tls-insecure" => settings.tls.insecure.to_value(),
-        "topic" => settings.topic.as_str().to_value(),
+        "topic" => settings.topic().as_str().to_value(),
+        "profile" => settings.profile.to_value(),
+        "event-threshold" => settings.event_threshold.to_value(),
         "status-topic" => settings.status_topic.to_value(),
         "instance-id" => settings.instance_id.to_value(),
         "mqtt-qos" => u32::from(settings.qos).to_value(),
@@ -237,6 +252,8 @@ pub(super) fn set(settings: &mut Settings, property: &str, value: &glib::Value) 
         "tls-key-file" => settings.tls.key_file = text(),
         "tls-insecure" => settings.tls.insecure = value.get().unwrap_or_default(),
         "topic" => return settings.set_topic(&text()),
+        "profile" => keep(value, &mut settings.profile),
+        "event-threshold" => keep(value, &mut settings.event_threshold),
         "status-topic" => return settings.set_status_topic(text()),
         "instance-id" => return settings.set_instance_id(text()),
         "mqtt-qos" => settings.qos = number() as u8,

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, fs, io, sync::Arc, time::Duration};
 
-use orion_core::topic::{TopicError, TopicTemplate, TopicValues};
+use orion_core::{
+    profile::frigate::Config,
+    topic::{TopicError, TopicTemplate, TopicValues},
+};
 use thiserror::Error;
 
 use super::{
@@ -12,6 +15,7 @@ use super::{
     keeping::{Keeping, OutagePolicy},
     payload::Delivery,
     tls::{TlsFileError, TlsSettings},
+    translator::{self, Profile},
 };
 use crate::identity;
 
@@ -41,7 +45,11 @@ pub(super) struct Settings {
     pub(super) password: String,
     pub(super) password_file: String,
     pub(super) tls: TlsSettings,
-    pub(super) topic: Arc<TopicTemplate>,
+    pub(super) profile: Profile,
+    /// 0..1, for events.
+    pub(super) event_threshold: f64,
+    /// None = that of the profile.
+    pub(super) topic: Option<Arc<TopicTemplate>>,
     /// Empty = none, else a valid template.
     pub(super) status_topic: String,
     /// Empty = the default, else a valid id.
@@ -80,7 +88,9 @@ impl Default for Settings {
             password: String::new(),
             password_file: String::new(),
             tls: TlsSettings::default(),
-            topic: Arc::default(),
+            profile: Profile::default(),
+            event_threshold: Config::default().threshold,
+            topic: None,
             status_topic: String::new(),
             instance_id: String::new(),
             room_id: String::new(),
@@ -116,13 +126,16 @@ impl Settings {
         Ok(())
     }
 
-    /// Takes a topic template, or keeps the old one.
+    /// Takes a topic template (empty = that of the profile), or keeps the old one.
     ///
     /// # Errors
     /// A text that says why it was refused.
     pub(super) fn set_topic(&mut self, topic: &str) -> Result<(), String> {
-        let valid = TopicTemplate::parse(topic).map_err(|e| e.to_string());
-        self.topic = self.judge("topic", valid)?.into();
+        let valid = match topic {
+            "" => Ok(None),
+            topic => TopicTemplate::parse(topic).map(|template| Some(Arc::new(template))),
+        };
+        self.topic = self.judge("topic", valid.map_err(|e| e.to_string()))?;
         Ok(())
     }
 
@@ -184,7 +197,12 @@ impl Settings {
 
     /// How messages are published.
     pub(super) fn delivery(&self) -> Delivery {
-        Delivery { topic: Arc::clone(&self.topic), qos: self.qos, retain: self.retain }
+        Delivery { topic: self.topic(), qos: self.qos, retain: self.retain }
+    }
+
+    /// Where results go.
+    pub(super) fn topic(&self) -> Arc<TopicTemplate> {
+        self.topic.clone().unwrap_or_else(|| translator::default_template(self.profile).into())
     }
 
     /// Where pictures go now, and how often at most; none = nowhere.
@@ -273,7 +291,7 @@ mod tests {
     #[test]
     fn defaults_are_usable() {
         let settings = Settings::default();
-        assert_eq!(settings.topic.as_str(), DEFAULT_TEMPLATE);
+        assert_eq!(settings.topic().as_str(), DEFAULT_TEMPLATE);
         let options = settings.options("sink").ok().unwrap();
         assert_eq!(options.broker.to_string(), "127.0.0.1:1883");
         assert_eq!(options.client_id.len(), 21);
@@ -288,7 +306,7 @@ mod tests {
         settings.set_uri("mqtt://ann@b:1".into()).unwrap();
         assert!(settings.set_topic("a/#").unwrap_err().contains("'#'"));
         assert!(settings.set_uri("b:1".into()).unwrap_err().contains("mqtt://"));
-        assert_eq!((settings.topic.as_str(), settings.uri.as_str()), ("a/{type}", "mqtt://ann@b:1"));
+        assert_eq!((settings.topic().as_str(), settings.uri.as_str()), ("a/{type}", "mqtt://ann@b:1"));
         let why = refused(&settings);
         assert!(why.contains("'#'") && why.contains("mqtt://"), "{why}");
         settings.set_topic("b").unwrap();

@@ -10,9 +10,13 @@
 //! * `region_id`, `parent_id` (numbers of metas within a buffer), `id` (of `gvatrack`), `tensors`, `rtp` and
 //!   `system_timestamp` are never there: all of them are optional or newer than the rest.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{BBox, Detection, InferenceResult};
+
+/// Where the messages go by default.
+pub const DEFAULT_TOPIC: &str = "dlstreamer/{instance_id}/{type}";
 
 /// What the host knows about the frame of a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub struct FrameView<'a> {
 }
 
 /// One frame: the whole message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Frame {
     /// What was seen, highest confidence first; empty when nothing was.
     pub objects: Vec<Object>,
@@ -46,7 +50,7 @@ pub struct Frame {
 }
 
 /// Size of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolution {
     /// Pixels.
     pub height: u32,
@@ -55,7 +59,7 @@ pub struct Resolution {
 }
 
 /// Free for the user in DL Streamer; here, what tells frames apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tags {
     /// Moment of capture, RFC 3339 with nanoseconds, UTC.
     pub capture_time: String,
@@ -71,7 +75,7 @@ pub struct Tags {
 }
 
 /// One thing seen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Object {
     /// How sure and where, in fractions; left out when the size of the frame is not known, since DL Streamer has no
     /// detection without such a box.
@@ -91,7 +95,7 @@ pub struct Object {
 }
 
 /// `detection`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DetectionData {
     /// Where.
     pub bounding_box: BoundingBox,
@@ -106,7 +110,7 @@ pub struct DetectionData {
 }
 
 /// A box in fractions of the frame, 0..1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BoundingBox {
     /// Right edge.
     pub x_max: f64,

@@ -39,10 +39,11 @@ impl Profile {
 
     /// Where its messages go unless another topic is asked for.
     ///
-    /// `gvametapublish` has no topic of its own for DL Streamer's messages, so they go where Orion's go.
+    /// `gvametapublish` has none for DL Streamer's messages; Orion's own topic would promise Orion's own payload.
     pub fn default_topic(self) -> &'static str {
         match self {
-            Self::Orion | Self::Dlstreamer => topic::DEFAULT_TEMPLATE,
+            Self::Orion => topic::DEFAULT_TEMPLATE,
+            Self::Dlstreamer => dlstreamer::DEFAULT_TOPIC,
             Self::Frigate => frigate::DEFAULT_TOPIC,
         }
     }

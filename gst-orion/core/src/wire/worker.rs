@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{PROTOCOL, WireError};
-use crate::{contract, geometry::NormRect, timestamp};
+use crate::{contract, gap::GAP_TYPE, geometry::NormRect, timestamp, topic::RAW_TYPE};
 
 /// Any message from a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -223,7 +223,7 @@ impl WorkerMessage {
                 clean(&mut fault.message);
                 Ok(Self::Fault(fault))
             }
-            "frame" | "command" => Err(WireError::UnknownType(kind)),
+            "frame" | "command" | GAP_TYPE | RAW_TYPE => Err(WireError::UnknownType(kind)),
             _ if is_result_type(&kind) => {
                 let mut result: InferenceResult = super::fields(&kind, body)?;
                 result.check()?;
@@ -366,6 +366,8 @@ mod tests {
             ),
             ("/type", json!("Persons!"), "unknown message type \"Persons!\""),
             ("/type", json!("frame"), "unknown message type \"frame\""),
+            ("/type", json!("gap"), "unknown message type \"gap\""),
+            ("/type", json!("buffer"), "unknown message type \"buffer\""),
         ] {
             let text = spoilt(pointer, value);
             assert!(text.contains(expected), "{pointer}: {text}");

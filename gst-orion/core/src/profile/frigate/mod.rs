@@ -14,6 +14,7 @@ mod track;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ pub type PixelBox = [u32; 4];
 pub type PathPoint = ((f64, f64), f64);
 
 /// What happened to an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
     /// It is now taken for real; the first message about it.
@@ -41,7 +42,7 @@ pub enum EventKind {
 }
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// What happened.
     #[serde(rename = "type")]
@@ -53,7 +54,7 @@ pub struct Event {
 }
 
 /// An object at one moment. Times are seconds since 1970, with microseconds as Frigate's have.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectState {
     /// `<start_time>-<6 of a-z0-9>`, the same through all of its messages.
     pub id: String,
@@ -123,7 +124,7 @@ pub struct ObjectState {
 }
 
 /// The frame in which an object was seen best.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BestView {
     /// Its capture time, s since 1970.
     pub frame_time: f64,
