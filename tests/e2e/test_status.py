@@ -46,7 +46,9 @@ def statuses(subscriber: Program) -> list[str]:
 
 
 def wait_for_statuses(subscriber: Program, expected: list[str]) -> None:
-    wait_for(f"{expected} in {subscriber.output!r}", lambda: statuses(subscriber)[-len(expected) :] == expected)
+    wait_for(
+        f"{expected} in {subscriber.output!r}", lambda: statuses(subscriber)[-len(expected) :] == expected
+    )
 
 
 def retained(subscriber: Callable[[], Program]) -> str:
@@ -55,6 +57,14 @@ def retained(subscriber: Callable[[], Program]) -> str:
     line = newcomer.wait_for_line(rf"^1 {TOPIC} (\w+)$")
     newcomer.kill()
     return line.group(1)
+
+
+def heard_and_retained(subscriber: Callable[[], Program]) -> str:
+    """The same, once anything was said at all."""
+    first = subscriber()
+    first.wait_for_line(TOPIC)
+    first.kill()
+    return retained(subscriber)
 
 
 def test_a_pipeline_is_online_then_offline_when_killed_and_stopped_when_ended(pipeline, subscriber):
@@ -80,13 +90,13 @@ def test_it_is_right_again_after_the_broker_forgot_everything(pipeline, subscrib
         # Killed without persistence: nothing retained, no session.
         broker.stop()
         broker.start()
-        wait_for("online again", lambda: retained(subscriber) == "online")
+        assert heard_and_retained(subscriber) == "online"
     os.killpg(program.pid, signal.SIGINT)
     assert program.wait(10) == 0, program.output
     assert retained(subscriber) == "stopped"
     broker.stop()
     broker.start()
     program = pipeline()
-    wait_for("online again", lambda: retained(subscriber) == "online")
+    assert heard_and_retained(subscriber) == "online"
     os.killpg(program.pid, signal.SIGKILL)
     wait_for("offline", lambda: retained(subscriber) == "offline")
