@@ -35,8 +35,13 @@ impl Sink {
     /// One with these properties.
     pub fn new(properties: &[(&str, &dyn ToValue)]) -> Self {
         let (element, bus) = Self::element(properties);
+        Self::of(element, bus, "application/octet-stream")
+    }
+
+    /// Lets an element play.
+    pub fn of(element: gst::Element, bus: gst::Bus, caps: &str) -> Self {
         let mut harness = Harness::with_element(&element, Some("sink"), None);
-        harness.set_src_caps_str("application/octet-stream");
+        harness.set_src_caps_str(caps);
         Self { element, bus, harness }
     }
 

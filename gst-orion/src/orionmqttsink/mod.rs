@@ -2,12 +2,29 @@
 //! element-orionmqttsink
 //!
 //! Publishes the results on each buffer over MQTT 3.1.1, one JSON message a result ([`orion_core::report::Report`]). A buffer
-//! without any Orion meta is published as its payload is; `{type}` is then `buffer` and `{instance_id}` the element's name. A
+//! without any Orion meta is published as its payload is; `{type}` is then `buffer`, `{instance_id}` and `{room_id}` are the properties
+//! `instance-id`, else the element's name, and `room-id`. A
 //! numbered frame without a result has nothing to say and counts as forwarded at once.
 //!
-//! The streaming thread never waits for the broker. Messages wait in a buffer of `max-buffered-messages`; when it is full the
-//! oldest frames go, counted as `queue_full`, and the next report on that topic adds them to its `lost_since_last`. The client
-//! reconnects for ever. Order is kept; after a lost connection messages may arrive twice (at QoS 2 as well).
+//! The streaming thread never waits for the broker. Messages wait in a buffer of `max-buffered-messages` and `max-buffered-bytes`;
+//! when it is full the oldest frames go. The client reconnects for ever. Order is kept; after a lost connection messages may arrive
+//! twice (at QoS 2 as well). Reports that had to wait for a connection, or are sent again after one was lost, have `replayed: true`.
+//!
+//! `outage-policy` says what is kept while there is no connection: everything within the bounds, the newest frame of each topic, or
+//! nothing. What is left out is said: a gap record ([`orion_core::gap::Gap`], `{type}` is `gap`) goes out before anything else, with
+//! the sequence numbers of the frames and the cause (`queue_full`, `no_connection`, `too_old`, `refused`), and the next report on
+//! that topic adds them to its `lost_since_last`. They may still have arrived when the connection broke before the broker could
+//! acknowledge them. Each frame is also told to the application, as a QoS message with the field `cause`.
+//!
+//! A broker may refuse a message by closing the connection. After two connections without any acknowledgement messages go one by
+//! one, each on a connection that has held for half a second; the third one that ends on the same message makes the sink give it
+//! up, as `refused`.
+//!
+//! With `snapshot-topic` frames with a detection are published as JPEG, one picture a topic in `snapshot-interval` at most; raw
+//! frames are encoded by a thread of their own (`jpegenc`). Pictures do not wait for a connection. `privacy` switches them off.
+//!
+//! `profile` chooses the form of results: Orion's reports, the JSON of DL Streamer's `gvametaconvert`
+//! ([`orion_core::profile::dlstreamer`]), or Frigate's events ([`orion_core::profile::frigate`]). Gap records are Orion's only.
 //!
 //! With `status-topic` the sink says at QoS 1, retained, whether it is there: `online` first of all on each connection, `stopped`
 //! after EOS and on the way to READY, behind the last result and acknowledged (within 500 ms) before the connection is closed.
@@ -27,7 +44,7 @@
 //! ## Messages on the bus
 //! A **warning** (`resource`, `open-write`) says why there is no connection, the same text once a minute at most; an **info**
 //! follows when it is back. A **warning** (`resource`, `write`) says how many messages were unacknowledged when EOS had waited
-//! for `drain-timeout`. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
+//! for `drain-timeout`, or that the broker does not take one. A **warning** (`stream`, `encode`) says why there is no snapshot. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
 //! **error** (`resource`, `settings`) says which property cannot be used, on the way to READY or PAUSED.
 //!
 //! ## `stats`
@@ -36,11 +53,14 @@
 //! | `received` | u64 | buffers that came in |
 //! | `forwarded` | u64 | those of which the broker has acknowledged every message (QoS 0: written to the network) |
 //! | `in-flight` | u64 | `received` − `forwarded` − all of `dropped` |
-//! | `dropped` | structure | one u64 a cause; here `queue_full`, `worker_error` (no valid result) and `shutdown` are counted |
+//! | `dropped` | structure | one u64 a cause; here `queue_full` (a bound), `no_connection`, `refused` (by the broker), `too_old` (expired), `worker_error` (no valid result) and `shutdown` are counted |
 //! | `published`, `acknowledged` | u64 | messages sent, each counted once, and messages that the broker has |
+//! | `replayed` | u64 | messages sent that had to wait for a connection or were repeated after one was lost, each counted once |
+//! | `gap-records` | u64 | gap records sent |
 //! | `buffered` | u64 | messages that wait or are not yet acknowledged |
 //! | `buffered-bytes` | u64 | bytes of their payloads; a result counts as long as the worker's answer |
 //! | `acknowledge-mean-ms`, `acknowledge-p99-ms` | double | time from sending a message (again) to its acknowledgement, mean and 99th percentile of the last 1000 at QoS 1 and 2, ms; 0 = none yet |
+//! | `snapshots`, `snapshots-dropped` | u64 | pictures that the broker has, and those that were taken for nothing: replaced by newer ones, too large, no connection |
 //! | `connected` | bool | whether there is a connection |
 //! | `reconnects` | u64 | connections after the first |
 //! | `connection-failures` | u64 | connections that were lost, and attempts that failed |
