@@ -79,6 +79,15 @@ impl Sink {
         self.stats().get(field).unwrap()
     }
 
+    /// Waits until the statistics are as they should be.
+    pub fn wait_until(&self, what: &str, is: impl Fn(&gst::Structure) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is(&self.stats()) {
+            assert!(Instant::now() < deadline, "{what}: {}", self.stats());
+            thread::yield_now();
+        }
+    }
+
     /// Waits until a counter of `stats` has come so far.
     pub fn wait_for(&self, field: &str, least: u64) {
         let deadline = Instant::now() + PATIENCE;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Takes pictures of frames that pass.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use orion_core::{
-    topic::{TopicError, TopicTemplate, TopicValues},
+    topic::{TopicError, TopicValues},
     wire::InferenceResult,
 };
 use thiserror::Error;
 
 use super::{
     encoder::Encoder,
+    payload::Delivery,
     snapshot::{Schedule, Snapshot},
 };
 
@@ -26,6 +27,13 @@ pub(super) enum PictureError {
     Thread(std::io::Error),
     #[error("snapshot-topic: {0}")]
     Topic(#[from] TopicError),
+}
+
+/// Which pictures are wanted.
+pub(super) struct Order {
+    pub(super) delivery: Delivery,
+    /// Between two pictures of a topic at least.
+    pub(super) interval: Duration,
 }
 
 /// A frame, and what was seen on it.
@@ -48,7 +56,7 @@ impl Photographer {
     pub(super) fn look(
         &mut self,
         scene: &Scene<'_>,
-        (template, interval): &(Arc<TopicTemplate>, Duration),
+        order: &Order,
         now: u64,
         done: impl FnOnce(Result<Snapshot, PictureError>) + Send + 'static,
     ) {
@@ -59,11 +67,11 @@ impl Photographer {
             kind: &result.kind,
             label: result.best_label(),
         };
-        let topic = match template.render(&values) {
+        let topic = match order.delivery.topic.render(&values) {
             Ok(topic) => topic,
             Err(error) => return done(Err(error.into())),
         };
-        let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        let interval = u64::try_from(order.interval.as_nanos()).unwrap_or(u64::MAX);
         if !self.schedule.is_due(&topic, now, interval) {
             return;
         }
@@ -74,7 +82,8 @@ impl Photographer {
             ("frame_seq", result.frame_seq.to_string()),
             ("timestamp", result.timestamp.clone()),
         ];
-        self.take(scene, move |picture| done(picture.map(|payload| Snapshot { topic, payload, facts })));
+        let Delivery { qos, retain, .. } = order.delivery;
+        self.take(scene, move |picture| done(picture.map(|payload| Snapshot { topic, payload, qos, retain, facts })));
     }
 
     fn take(&mut self, scene: &Scene<'_>, done: impl FnOnce(Result<Bytes, PictureError>) + Send + 'static) {

@@ -14,6 +14,7 @@ use super::{
     client::{self, Options},
     keeping::{Keeping, OutagePolicy},
     payload::Delivery,
+    photographer::Order,
     tls::{TlsFileError, TlsSettings},
     translator::{self, Profile},
 };
@@ -205,10 +206,11 @@ impl Settings {
         self.topic.clone().unwrap_or_else(|| translator::default_template(self.profile).into())
     }
 
-    /// Where pictures go now, and how often at most; none = nowhere.
-    pub(super) fn snapshots(&self) -> Option<(Arc<TopicTemplate>, Duration)> {
+    /// Which pictures are wanted now, if any.
+    pub(super) fn snapshots(&self) -> Option<Order> {
         let topic = self.snapshot_topic.as_ref().filter(|_| !self.privacy)?;
-        Some((Arc::clone(topic), self.snapshot_interval))
+        let delivery = Delivery { topic: Arc::clone(topic), qos: self.qos, retain: self.retain };
+        Some(Order { delivery, interval: self.snapshot_interval })
     }
 
     /// What is kept for the broker.

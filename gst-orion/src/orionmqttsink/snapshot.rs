@@ -19,6 +19,9 @@ const GIVE_UP_AFTER: u32 = 2;
 pub(super) struct Snapshot {
     pub(super) topic: String,
     pub(super) payload: Bytes,
+    /// 0..2.
+    pub(super) qos: u8,
+    pub(super) retain: bool,
     /// What it shows, name and value.
     pub(super) facts: Vec<(&'static str, String)>,
 }
@@ -157,7 +160,7 @@ mod tests {
     use super::*;
 
     fn snapshot(topic: &str, size: usize) -> Snapshot {
-        Snapshot { topic: topic.into(), payload: vec![0; size].into(), facts: Vec::new() }
+        Snapshot { topic: topic.into(), payload: vec![0; size].into(), qos: 1, retain: false, facts: Vec::new() }
     }
 
     fn album() -> Album {
