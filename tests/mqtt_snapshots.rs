@@ -48,7 +48,7 @@ fn is_picture(message: &Received) -> bool {
     message.topic.starts_with("pictures/")
 }
 
-/// The sequence numbers of `count` results; what else comes is kept.
+/// The sequence numbers of `count` results, repeats left out; what else comes is kept.
 fn results(subscriber: &Subscriber, count: usize, pictures: &mut Vec<Received>) -> Vec<u64> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
@@ -56,7 +56,10 @@ fn results(subscriber: &Subscriber, count: usize, pictures: &mut Vec<Received>) 
         if is_picture(&message) {
             pictures.push(message);
         } else {
-            numbers.push(serde_json::from_slice::<Value>(&message.payload).unwrap()["frame_seq"].as_u64().unwrap());
+            let seq = serde_json::from_slice::<Value>(&message.payload).unwrap()["frame_seq"].as_u64().unwrap();
+            if !numbers.contains(&seq) {
+                numbers.push(seq);
+            }
         }
     }
     numbers
@@ -177,17 +180,15 @@ fn a_picture_that_is_too_large_costs_no_result() {
             sink.harness.push(frame(seq, vec![seq as u8; size], true)).unwrap();
             seq += 1;
         };
-        // Twice it may be chance.
-        let mut warning = String::new();
-        while !warning.contains("50000000 bytes") {
-            push(&mut sink, 50_000_000);
+        // With 3.1.1, once may be chance.
+        for _ in 0..if version == "5" { 1 } else { 2 } {
             let dropped = sink.count("snapshots-dropped");
-            sink.wait_for("snapshots-dropped", dropped.max(1));
-            warning.extend(sink.messages(gst::MessageType::Warning));
+            push(&mut sink, 50_000_000);
+            sink.wait_for("snapshots-dropped", dropped + 1);
         }
-        for part in ["50000000 bytes", "snapshot"] {
-            assert!(warning.contains(part), "{version}: {warning}");
-        }
+        let mut warnings = std::iter::repeat_with(|| sink.message(gst::MessageType::Warning));
+        let warning = warnings.find(|warning| warning.contains("snapshot")).unwrap();
+        assert!(warning.contains("50000000 bytes"), "{version}: {warning}");
         for _ in 0..3 {
             push(&mut sink, 50_000_000);
         }
@@ -196,7 +197,8 @@ fn a_picture_that_is_too_large_costs_no_result() {
         sink.eos();
         let failures = sink.count("connection-failures");
         assert_eq!(failures, if version == "5" { 0 } else { 2 }, "{version}");
-        assert_eq!(sink.messages(gst::MessageType::Warning), [""; 0], "{version}: said once");
+        let again = sink.messages(gst::MessageType::Warning).into_iter().filter(|text| text.contains("snapshot"));
+        assert_eq!(again.count(), 0, "{version}: said once");
         let total = seq;
         assert_eq!(results(&subscriber, total as usize, &mut pictures), (0..total).collect::<Vec<_>>(), "{version}");
         assert_eq!((sink.count("received"), sink.count("forwarded")), (total, total), "{version}");

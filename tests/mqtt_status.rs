@@ -13,7 +13,7 @@ use std::{
 use gst::prelude::*;
 use support::{
     broker::{Broker, PATIENCE, Subscriber, free_port, signal_process},
-    sink::{Sink, text},
+    sink::{Sink, VERSIONS, text},
 };
 
 const TOPIC: &str = "care/status/ward-3";
@@ -50,9 +50,15 @@ fn begin_again(sink: &mut Sink) {
 
 #[test]
 fn it_is_online_before_any_result_and_stopped_after_the_last() {
+    for version in VERSIONS {
+        it_is_online_before_any_result_and_stopped_after_the_last_in(version);
+    }
+}
+
+fn it_is_online_before_any_result_and_stopped_after_the_last_in(version: &str) {
     let broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), "#");
-    let mut sink = announced(broker.port(), &[]);
+    let mut sink = announced(broker.port(), &[("mqtt-version", &version)]);
     sink.push_all(0..50);
     assert_eq!(status(&subscriber), "online");
     sink.stop();
@@ -82,9 +88,15 @@ fn it_stands_before_results_that_waited_for_the_broker() {
 
 #[test]
 fn a_broker_that_forgot_everything_is_told_again() {
+    for version in VERSIONS {
+        a_broker_that_forgot_everything_is_told_again_in(version);
+    }
+}
+
+fn a_broker_that_forgot_everything_is_told_again_in(version: &str) {
     let mut broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), TOPIC);
-    let sink = announced(broker.port(), &[]);
+    let sink = announced(broker.port(), &[("mqtt-version", &version)]);
     assert_eq!(status(&subscriber), "online");
     for reconnects in 1..=2 {
         broker.kill();
@@ -100,9 +112,15 @@ fn a_broker_that_forgot_everything_is_told_again() {
 
 #[test]
 fn it_stops_with_the_stream_and_is_online_with_the_next() {
+    for version in VERSIONS {
+        it_stops_with_the_stream_and_is_online_with_the_next_in(version);
+    }
+}
+
+fn it_stops_with_the_stream_and_is_online_with_the_next_in(version: &str) {
     let broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), "#");
-    let mut sink = announced(broker.port(), &[]);
+    let mut sink = announced(broker.port(), &[("mqtt-version", &version)]);
     sink.push("a");
     assert_eq!(subscriber.texts(2), ["online", "a"]);
     sink.eos();
@@ -119,9 +137,15 @@ fn it_stops_with_the_stream_and_is_online_with_the_next() {
 
 #[test]
 fn a_will_that_comes_late_is_contradicted() {
+    for version in VERSIONS {
+        a_will_that_comes_late_is_contradicted_in(version);
+    }
+}
+
+fn a_will_that_comes_late_is_contradicted_in(version: &str) {
     let broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), TOPIC);
-    let sink = announced(broker.port(), &[]);
+    let sink = announced(broker.port(), &[("mqtt-version", &version)]);
     assert_eq!(status(&subscriber), "online");
     // As from a former run whose broken connection is noticed only now.
     let mut former = Sink::at(broker.port(), &[("topic", &TOPIC), ("retain", &true)]);
@@ -135,24 +159,33 @@ fn a_will_that_comes_late_is_contradicted() {
 }
 
 const PORT: &str = "ORION_TEST_PORT";
+const VERSION: &str = "ORION_TEST_VERSION";
 
 /// Not a test: the process that the next one kills.
 #[test]
 #[ignore = "started by another test"]
 fn a_process_to_be_killed() {
     let Ok(port) = env::var(PORT) else { return };
-    let _sink = announced(port.parse().unwrap(), &[]);
+    let version = env::var(VERSION).unwrap();
+    let _sink = announced(port.parse().unwrap(), &[("mqtt-version", &version.as_str())]);
     // Until it is killed, or a test that failed to do so is long over.
     std::thread::sleep(3 * PATIENCE);
 }
 
 #[test]
 fn a_killed_process_is_offline() {
+    for version in VERSIONS {
+        a_killed_process_is_offline_in(version);
+    }
+}
+
+fn a_killed_process_is_offline_in(version: &str) {
     let broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), TOPIC);
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "a_process_to_be_killed"])
         .env(PORT, broker.port().to_string())
+        .env(VERSION, version)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -166,9 +199,15 @@ fn a_killed_process_is_offline() {
 
 #[test]
 fn a_broker_that_freezes_does_not_hold_up_the_end() {
+    for version in VERSIONS {
+        a_broker_that_freezes_does_not_hold_up_the_end_in(version);
+    }
+}
+
+fn a_broker_that_freezes_does_not_hold_up_the_end_in(version: &str) {
     let broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), TOPIC);
-    let mut sink = announced(broker.port(), &[("drain-timeout", &300_000_000_u64)]);
+    let mut sink = announced(broker.port(), &[("mqtt-version", &version), ("drain-timeout", &300_000_000_u64)]);
     assert_eq!(status(&subscriber), "online");
     signal_process(broker.pid(), "-STOP");
     sink.push("x");

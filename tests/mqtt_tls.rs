@@ -10,7 +10,7 @@ use gst::prelude::*;
 use support::{
     broker::{Broker, free_port},
     certificates::{Authority, Pair, Validity},
-    sink::{Sink, text},
+    sink::{Sink, VERSIONS, text},
 };
 
 /// A broker whose certificate stands in files of its own, so that it can be replaced.
@@ -70,9 +70,15 @@ fn publishes(sink: &mut Sink) {
 }
 
 /// One clear warning while it fails, however often, and everything arrives when the cause is gone.
-fn fails_and_recovers(make: impl FnOnce(&Authority) -> Pair, parts: &[&str]) {
+fn fails_and_recovers(make: impl Fn(&Authority) -> Pair, parts: &[&str]) {
+    for version in VERSIONS {
+        fails_and_recovers_in(version, &make, parts);
+    }
+}
+
+fn fails_and_recovers_in(version: &str, make: impl FnOnce(&Authority) -> Pair, parts: &[&str]) {
     let mut secure = Secure::start(make, "");
-    let mut sink = secure.sink(&[("max-reconnect-interval", &20_000_000_u64)]);
+    let mut sink = secure.sink(&[("mqtt-version", &version), ("max-reconnect-interval", &20_000_000_u64)]);
     let warning = sink.message(gst::MessageType::Warning);
     for part in parts {
         assert!(warning.contains(part), "{part}: {warning}");
@@ -90,8 +96,14 @@ fn fails_and_recovers(make: impl FnOnce(&Authority) -> Pair, parts: &[&str]) {
 
 #[test]
 fn a_good_certificate_is_accepted() {
+    for version in VERSIONS {
+        a_good_certificate_is_accepted_in(version);
+    }
+}
+
+fn a_good_certificate_is_accepted_in(version: &str) {
     let secure = Secure::start(Secure::good, "");
-    publishes(&mut secure.sink(&[]));
+    publishes(&mut secure.sink(&[("mqtt-version", &version)]));
 }
 
 #[test]
@@ -131,20 +143,21 @@ fn an_insecure_connection_must_be_asked_for_and_is_warned_of() {
 
 #[test]
 fn a_broker_that_wants_a_client_certificate_gets_it() {
-    for version in ["tlsv1.3", "tlsv1.2"] {
-        let secure = Secure::start(Secure::good, &format!("require_certificate true\ntls_version {version}"));
+    for (version, tls) in [("3.1.1", "tlsv1.3"), ("3.1.1", "tlsv1.2"), ("5", "tlsv1.3"), ("5", "tlsv1.2")] {
+        let secure = Secure::start(Secure::good, &format!("require_certificate true\ntls_version {tls}"));
         let client = secure.authority.issue("client", "DNS:client", Validity::Now);
         let (cert, key) = (utf8(&client.cert), utf8(&client.key));
-        publishes(&mut secure.sink(&[("tls-cert-file", &cert), ("tls-key-file", &key)]));
+        publishes(&mut secure.sink(&[("mqtt-version", &version), ("tls-cert-file", &cert), ("tls-key-file", &key)]));
 
-        let warning = secure.sink(&[]).message(gst::MessageType::Warning);
-        assert!(warning.contains("tls-cert-file"), "{version}: {warning}");
+        let warning = secure.sink(&[("mqtt-version", &version)]).message(gst::MessageType::Warning);
+        assert!(warning.contains("tls-cert-file"), "{tls}: {warning}");
 
         let other = Authority::make(secure.dir.path(), "stranger").issue("stranger", "DNS:client", Validity::Now);
         let (cert, key) = (utf8(&other.cert), utf8(&other.key));
-        let warning =
-            secure.sink(&[("tls-cert-file", &cert), ("tls-key-file", &key)]).message(gst::MessageType::Warning);
-        assert!(warning.contains("tls-cert-file must hold"), "{version}: {warning}");
+        let warning = secure
+            .sink(&[("mqtt-version", &version), ("tls-cert-file", &cert), ("tls-key-file", &key)])
+            .message(gst::MessageType::Warning);
+        assert!(warning.contains("tls-cert-file must hold"), "{tls}: {warning}");
     }
 }
 

@@ -18,7 +18,8 @@ const VERSIONS: [&str; 2] = ["3.1.1", "5"];
 
 fn sink(port: u16, version: &str, more: &[(&str, &dyn ToValue)]) -> Sink {
     let port = u32::from(port);
-    let mut properties: Vec<(&str, &dyn ToValue)> = vec![("port", &port), ("topic", &"t"), ("keep-alive-interval", &1_u32)];
+    let mut properties: Vec<(&str, &dyn ToValue)> =
+        vec![("port", &port), ("topic", &"t"), ("keep-alive-interval", &1_u32)];
     properties.extend_from_slice(more);
     let (element, bus) = Sink::element(&properties);
     element.set_property_from_str("mqtt-version", version);
@@ -34,7 +35,8 @@ fn fails(sink: &Sink, times: u64, parts: &[&str]) {
     sink.wait_for("connection-failures", times);
     assert_eq!(sink.stats().get::<&str>("last-error"), Ok(warning.as_str()));
     assert_eq!(sink.stats().get::<bool>("connected"), Ok(false));
-    let again: Vec<_> = sink.messages(gst::MessageType::Warning).into_iter().filter(|other| *other == warning).collect();
+    let again: Vec<_> =
+        sink.messages(gst::MessageType::Warning).into_iter().filter(|other| *other == warning).collect();
     assert_eq!(again, [""; 0], "the same cause is named once");
 }
 

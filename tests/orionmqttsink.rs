@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use support::{
     broker::{Broker, PATIENCE, Subscriber, free_port, signal_process},
     result::{inferred, result},
-    sink::{Sink, text},
+    sink::{Sink, VERSIONS, text},
 };
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
@@ -117,9 +117,15 @@ fn other_buffers_go_out_as_they_are_and_silent_frames_do_not() {
 
 #[test]
 fn every_quality_of_service_arrives_and_retain_is_kept() {
+    for version in VERSIONS {
+        every_quality_of_service_arrives_and_retain_is_kept_in(version);
+    }
+}
+
+fn every_quality_of_service_arrives_and_retain_is_kept_in(version: &str) {
     let broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), "#");
-    let mut sink = Sink::at(broker.port(), &[]);
+    let mut sink = Sink::at(broker.port(), &[("mqtt-version", &version)]);
     for (qos, range) in [(0, 0..200), (2, 200..400), (1, 400..600)] {
         sink.element.set_property("mqtt-qos", qos as u32);
         sink.push_all(range.clone());
@@ -139,8 +145,14 @@ fn every_quality_of_service_arrives_and_retain_is_kept() {
 
 #[test]
 fn a_broker_that_is_down_stalls_nothing_and_gets_everything_later() {
+    for version in VERSIONS {
+        a_broker_that_is_down_stalls_nothing_and_gets_everything_later_in(version);
+    }
+}
+
+fn a_broker_that_is_down_stalls_nothing_and_gets_everything_later_in(version: &str) {
     let port = free_port();
-    let mut sink = Sink::at(port, &[]);
+    let mut sink = Sink::at(port, &[("mqtt-version", &version)]);
     sink.push_all(0..100);
     assert_eq!((sink.count("received"), sink.count("in-flight"), sink.count("buffered")), (100, 100, 100));
     assert_eq!(sink.count("buffered-bytes"), 10 + 2 * 90);
@@ -162,9 +174,15 @@ fn a_broker_that_is_down_stalls_nothing_and_gets_everything_later() {
 
 #[test]
 fn nothing_is_lost_or_reordered_over_restarts_of_the_broker() {
+    for version in VERSIONS {
+        nothing_is_lost_or_reordered_over_restarts_of_the_broker_in(version);
+    }
+}
+
+fn nothing_is_lost_or_reordered_over_restarts_of_the_broker_in(version: &str) {
     let mut broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), "t");
-    let mut sink = Sink::at(broker.port(), &[("max-buffered-messages", &10_000_u32)]);
+    let mut sink = Sink::at(broker.port(), &[("mqtt-version", &version), ("max-buffered-messages", &10_000_u32)]);
     let mut got = Vec::new();
     let receive_up_to = |got: &mut Vec<String>, last: usize| {
         let last = last.to_string();
@@ -315,9 +333,15 @@ fn a_state_change_ends_the_wait_at_eos() {
 
 #[test]
 fn a_broker_that_accepts_and_never_answers_does_not_hold_up_the_stop() {
+    for version in VERSIONS {
+        a_broker_that_accepts_and_never_answers_does_not_hold_up_the_stop_in(version);
+    }
+}
+
+fn a_broker_that_accepts_and_never_answers_does_not_hold_up_the_stop_in(version: &str) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let mut sink = Sink::at(port, &[]);
+    let mut sink = Sink::at(port, &[("mqtt-version", &version)]);
     sink.push_all(0..10);
     let _connection = silent.accept().unwrap();
     let began = Instant::now();
@@ -329,8 +353,14 @@ fn a_broker_that_accepts_and_never_answers_does_not_hold_up_the_stop() {
 
 #[test]
 fn a_broker_that_freezes_does_not_hold_up_the_stop() {
+    for version in VERSIONS {
+        a_broker_that_freezes_does_not_hold_up_the_stop_in(version);
+    }
+}
+
+fn a_broker_that_freezes_does_not_hold_up_the_stop_in(version: &str) {
     let broker = Broker::start();
-    let mut sink = Sink::at(broker.port(), &[]);
+    let mut sink = Sink::at(broker.port(), &[("mqtt-version", &version)]);
     sink.push("x");
     sink.eos();
     signal_process(broker.pid(), "-STOP");
@@ -351,9 +381,15 @@ fn a_broker_that_freezes_does_not_hold_up_the_stop() {
 
 #[test]
 fn a_frozen_broker_is_noticed_and_gets_everything_when_it_thaws() {
+    for version in VERSIONS {
+        a_frozen_broker_is_noticed_and_gets_everything_when_it_thaws_in(version);
+    }
+}
+
+fn a_frozen_broker_is_noticed_and_gets_everything_when_it_thaws_in(version: &str) {
     let broker = Broker::start();
     let subscriber = Subscriber::new(broker.port(), "t");
-    let mut sink = Sink::at(broker.port(), &[("keep-alive-interval", &1_u32)]);
+    let mut sink = Sink::at(broker.port(), &[("mqtt-version", &version), ("keep-alive-interval", &1_u32)]);
     sink.push_all(0..10);
     assert_eq!(subscriber.texts(10), numbers(0..10));
     signal_process(broker.pid(), "-STOP");
@@ -379,6 +415,12 @@ fn password_file(dir: &Path, user: &str, password: &str) -> std::path::PathBuf {
 
 #[test]
 fn the_password_comes_from_a_file_and_a_wrong_one_is_named_as_the_cause() {
+    for version in VERSIONS {
+        the_password_comes_from_a_file_and_a_wrong_one_is_named_as_the_cause_in(version);
+    }
+}
+
+fn the_password_comes_from_a_file_and_a_wrong_one_is_named_as_the_cause_in(version: &str) {
     let dir = tempfile::tempdir().unwrap();
     let users = password_file(dir.path(), "ann", "right");
     let broker = Broker::start_with(free_port(), &format!("password_file {}", users.display()));
@@ -386,18 +428,18 @@ fn the_password_comes_from_a_file_and_a_wrong_one_is_named_as_the_cause() {
     let file = secret.to_str().unwrap().to_owned();
     fs::write(&secret, "right\n").unwrap();
     let uri = format!("mqtt://ann@127.0.0.1:{}", broker.port());
-    let mut sink = Sink::new(&[("uri", &uri), ("password-file", &file), ("topic", &"t")]);
+    let mut sink = Sink::new(&[("mqtt-version", &version), ("uri", &uri), ("password-file", &file), ("topic", &"t")]);
     sink.push("x");
     sink.eos();
     assert_eq!(sink.count("acknowledged"), 1);
 
     fs::write(&secret, "wrong\n").unwrap();
-    let sink = Sink::new(&[("uri", &uri), ("password-file", &file)]);
+    let sink = Sink::new(&[("mqtt-version", &version), ("uri", &uri), ("password-file", &file)]);
     let warning = sink.message(gst::MessageType::Warning);
     assert!(warning.contains("refused the credentials of user \"ann\""), "{warning}");
     assert!(!warning.contains("wrong"), "{warning}");
 
-    let sink = Sink::at(broker.port(), &[("username", &"ann"), ("password", &"right")]);
+    let sink = Sink::at(broker.port(), &[("mqtt-version", &version), ("username", &"ann"), ("password", &"right")]);
     let pspec = sink.element.find_property("password").unwrap();
     assert!(!pspec.flags().contains(glib::ParamFlags::READABLE));
     let mut sink = sink;
@@ -405,7 +447,7 @@ fn the_password_comes_from_a_file_and_a_wrong_one_is_named_as_the_cause() {
     sink.eos();
     assert_eq!(sink.count("acknowledged"), 1);
 
-    let sink = Sink::at(broker.port(), &[]);
+    let sink = Sink::at(broker.port(), &[("mqtt-version", &version)]);
     let warning = sink.message(gst::MessageType::Warning);
     assert!(warning.contains("set username and password"), "{warning}");
 

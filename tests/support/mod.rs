@@ -5,5 +5,7 @@
 pub mod broker;
 pub mod certificates;
 pub mod contract;
+pub mod fake;
+pub mod proxy;
 pub mod result;
 pub mod sink;

@@ -8,6 +8,9 @@ use gst_check::Harness;
 
 use super::broker::PATIENCE;
 
+/// What `mqtt-version` may be.
+pub const VERSIONS: [&str; 2] = ["3.1.1", "5"];
+
 /// One element with a bus of its own, playing.
 pub struct Sink {
     pub element: gst::Element,
@@ -27,7 +30,12 @@ impl Sink {
         let bus = gst::Bus::new();
         element.set_bus(Some(&bus));
         for (name, value) in properties {
-            element.set_property_from_value(name, &value.to_value());
+            let value = value.to_value();
+            match value.get::<&str>() {
+                // Enumerations too.
+                Ok(text) => element.set_property_from_str(name, text),
+                Err(_) => element.set_property_from_value(name, &value),
+            }
         }
         (element, bus)
     }

@@ -3,12 +3,13 @@
 
 use std::{io, time::Duration};
 
-use rumqttc::{
-    ConnectReturnCode, ConnectionError, Error as Packet, StateError, TlsError,
-    tokio_rustls::rustls::{self, AlertDescription, CertificateError},
-};
+use rumqttc::tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
-use super::{address::Address, outbox::Loss};
+use super::{
+    address::Address,
+    outbox::Loss,
+    session::{Version, failure::Failure, reason::Reason},
+};
 
 /// How far a connection had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,44 +21,71 @@ pub(super) enum Stage {
 }
 
 /// One line: address, cause, remedy.
-pub(super) fn describe(error: &ConnectionError, stage: Stage, broker: &Address, user: Option<&str>) -> String {
-    let (cause, remedy) = match error {
-        ConnectionError::ConnectionRefused(code) => refused(*code, user),
-        ConnectionError::Tls(error) => tls(error),
-        ConnectionError::Io(error) => network(error),
-        ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(Packet::Io(error))) => {
-            network(error)
+pub(super) fn describe(
+    failure: &Failure,
+    stage: Stage,
+    broker: &Address,
+    user: Option<&str>,
+    version: Version,
+) -> String {
+    let (cause, remedy) = match failure {
+        Failure::Refused(reason) => refused(*reason, user, version),
+        Failure::Ended(reason, text) => {
+            let text = text.as_deref().map(|text| format!(": {text:?}")).unwrap_or_default();
+            (format!("ended the connection ({}{text})", reason.words()), reason.remedy().into())
         }
-        ConnectionError::MqttState(StateError::ConnectionAborted) if stage == Stage::Connecting => (
-            "closed the connection before it answered".into(),
-            "is that port plain MQTT, or does it want TLS (mqtts://)?".into(),
-        ),
-        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+        Failure::Secured(error) => secured(error),
+        Failure::Tls(error) => (format!("TLS failed: {error}"), NO_TLS.into()),
+        Failure::Io(error) => network(error),
+        Failure::Closed if stage == Stage::Connecting => {
+            let remedy = match version {
+                Version::V3_1_1 => "is that port plain MQTT, or does it want TLS (mqtts://)?",
+                Version::V5 => "does it speak MQTT 5 (else set mqtt-version=3.1.1), or does it want TLS (mqtts://)?",
+            };
+            ("closed the connection before it answered".into(), remedy.into())
+        }
+        Failure::Closed => {
             ("closed the connection".into(), "was it stopped, or does another client use the same client-id?".into())
         }
-        ConnectionError::MqttState(StateError::AwaitPingResp) => silent(),
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
+        Failure::Silent => silent(),
+        Failure::TimedOut => {
             ("does not answer in time".into(), "is it overloaded, or is something else listening there?".into())
         }
-        other => (other.to_string(), "does an MQTT 3.1.1 broker listen there?".into()),
+        Failure::Over => ("the connection ended in here".into(), "it is tried again".into()),
+        Failure::Other(error) => {
+            let remedy = match version {
+                Version::V3_1_1 => "does an MQTT 3.1.1 broker listen there?",
+                Version::V5 => "does an MQTT 5 broker listen there (else set mqtt-version=3.1.1)?",
+            };
+            (error.clone(), remedy.into())
+        }
     };
     line(broker, &cause, &remedy)
 }
 
-/// Whether the broker has ended an accepted connection, which in MQTT 3.1.1 may be its way to refuse a message.
-pub(super) fn loss(error: &ConnectionError, stage: Stage) -> Loss {
-    let closed = match error {
-        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
-        ConnectionError::Io(error)
-        | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(Packet::Io(error))) => {
-            matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
-            )
-        }
+/// Whether the broker has ended an accepted connection in a way that may mean a message. MQTT 3.1.1 has no other way to refuse
+/// one; with MQTT 5 most reasons rule it out.
+pub(super) fn loss(failure: &Failure, stage: Stage) -> Loss {
+    let closed = match failure {
+        Failure::Closed => true,
+        Failure::Ended(reason, _) => reason.may_mean_a_message(),
+        Failure::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+        ),
         _ => false,
     };
     if closed && stage == Stage::Connected { Loss::Closed } else { Loss::Other }
+}
+
+/// One line for a broker that came back with other limits.
+pub(super) fn changed(broker: &Address) -> String {
+    line(broker, "has other limits than before", "the session begins anew")
+}
+
+/// One line for a broker that does not take a message now.
+pub(super) fn later(reason: Reason, broker: &Address) -> String {
+    line(broker, &format!("does not take a message now ({})", reason.words()), reason.remedy())
 }
 
 /// One line for a broker that took messages and has not acknowledged any for `time`.
@@ -74,39 +102,24 @@ fn silent() -> (String, String) {
     ("no longer answers".into(), "is the network up, and is the broker alive?".into())
 }
 
-fn refused(code: ConnectReturnCode, user: Option<&str>) -> (String, String) {
-    match (code, user) {
-        (ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword, Some(user)) => {
+fn refused(reason: Reason, user: Option<&str>, version: Version) -> (String, String) {
+    match (reason, user) {
+        (Reason::NOT_AUTHORIZED | Reason::CREDENTIALS, Some(user)) => {
             (format!("refused the credentials of user {user:?}"), "check username and password or password-file".into())
         }
-        (ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword, None) => {
+        (Reason::NOT_AUTHORIZED | Reason::CREDENTIALS, None) => {
             ("refused a client without credentials".into(), "set username and password or password-file".into())
         }
-        (ConnectReturnCode::BadClientId, _) => ("refused the client-id".into(), "set another client-id".into()),
-        (ConnectReturnCode::RefusedProtocolVersion, _) => {
-            ("does not speak MQTT 3.1.1".into(), "use another broker or listener".into())
-        }
-        (code, _) => (format!("refused the connection ({code:?})"), "see the broker's log".into()),
-    }
-}
-
-fn tls(error: &TlsError) -> (String, String) {
-    match error {
-        TlsError::TLS(error) => secured(error),
-        TlsError::Io(error) => match inner(error) {
-            Some(error) => secured(error),
-            None => (format!("TLS failed: {error}"), NO_TLS.into()),
+        (Reason::CLIENT_ID, _) => ("refused the client-id".into(), "set another client-id".into()),
+        (Reason::VERSION, _) => match version {
+            Version::V3_1_1 => ("does not speak MQTT 3.1.1".into(), "use another broker or listener".into()),
+            Version::V5 => ("does not speak MQTT 5".into(), "set mqtt-version=3.1.1".into()),
         },
-        other => (format!("TLS failed: {other}"), NO_TLS.into()),
+        (reason, _) => (format!("refused the connection ({})", reason.words()), reason.remedy().into()),
     }
 }
 
 const NO_TLS: &str = "is that port a TLS listener?";
-
-/// What TLS has to say within an error of the network.
-fn inner(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
-}
 
 /// The texts hold no time and no count, so that the same cause has the same text each time.
 fn secured(error: &rustls::Error) -> (String, String) {
@@ -157,9 +170,6 @@ fn certificate(error: &CertificateError) -> (String, &'static str) {
 }
 
 fn network(error: &io::Error) -> (String, String) {
-    if let Some(error) = inner(error) {
-        return secured(error);
-    }
     let remedy = match error.kind() {
         io::ErrorKind::ConnectionRefused => "is mosquitto (or another broker) running there?",
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
@@ -179,44 +189,44 @@ mod tests {
 
     use super::*;
 
+    fn connecting(failure: &Failure, user: Option<&str>, version: Version) -> String {
+        let broker = Address::parse("mqtts://me@broker.example").unwrap();
+        let text = describe(failure, Stage::Connecting, &broker, user, version);
+        assert!(text.starts_with("MQTT broker broker.example:8883: "), "{text}");
+        text
+    }
+
     #[test]
     fn names_address_cause_and_remedy() {
-        let broker = Address::parse("mqtts://me@broker.example").unwrap();
-        let io = |kind: io::ErrorKind| ConnectionError::Io(kind.into());
-        let refused = |code| ConnectionError::ConnectionRefused(code);
-        for (error, user, expected) in [
+        let io = |kind: io::ErrorKind| Failure::from(io::Error::from(kind));
+        let invalid = |error| Failure::from(io::Error::other(rustls::Error::InvalidCertificate(error)));
+        let alert = |alert| Failure::from(io::Error::other(rustls::Error::AlertReceived(alert)));
+        for (failure, user, expected) in [
             (io(io::ErrorKind::ConnectionRefused), None, "is mosquitto"),
             (io(io::ErrorKind::HostUnreachable), None, "is the network up"),
-            (refused(ConnectReturnCode::NotAuthorized), Some("me"), "credentials of user \"me\"; check"),
-            (refused(ConnectReturnCode::BadUserNamePassword), None, "without credentials; set username"),
-            (refused(ConnectReturnCode::BadClientId), None, "client-id"),
-            (ConnectionError::NetworkTimeout, None, "does not answer in time"),
-            (
-                ConnectionError::MqttState(StateError::ConnectionAborted),
-                None,
-                "before it answered; is that port plain MQTT",
-            ),
-            (
-                ConnectionError::Tls(TlsError::Io(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
-                ))),
-                None,
-                "UnknownIssuer; tls-ca-file must name",
-            ),
+            (Failure::Refused(Reason::NOT_AUTHORIZED), Some("me"), "credentials of user \"me\"; check"),
+            (Failure::Refused(Reason::CREDENTIALS), None, "without credentials; set username"),
+            (Failure::Refused(Reason::CLIENT_ID), None, "client-id"),
+            (Failure::Refused(Reason::BANNED), None, "(banned); ask the broker's administrator"),
+            (Failure::Refused(Reason(0x89)), None, "(server busy); it is tried again"),
+            (Failure::TimedOut, None, "does not answer in time"),
+            (Failure::Silent, None, "is the broker alive?"),
+            (invalid(CertificateError::UnknownIssuer), None, "UnknownIssuer; tls-ca-file must name"),
+            (alert(AlertDescription::CertificateRequired), None, "wants a client certificate; set tls-cert-file"),
         ] {
-            let text = describe(&error, Stage::Connecting, &broker, user);
-            assert!(text.starts_with("MQTT broker broker.example:8883: "), "{text}");
-            assert!(text.contains(expected), "{text}");
+            for version in [Version::V3_1_1, Version::V5] {
+                let text = connecting(&failure, user, version);
+                assert!(text.contains(expected), "{text}");
+            }
         }
-        let late = io::Error::other(rustls::Error::AlertReceived(AlertDescription::CertificateRequired));
-        let text = describe(
-            &ConnectionError::MqttState(StateError::Deserialization(Packet::Io(late))),
-            Stage::Connecting,
-            &broker,
-            None,
-        );
-        assert!(text.contains("wants a client certificate; set tls-cert-file"), "{text}");
+        for (failure, old, new) in [
+            (Failure::Closed, "is that port plain MQTT", "set mqtt-version=3.1.1"),
+            (Failure::Refused(Reason::VERSION), "does not speak MQTT 3.1.1", "MQTT 5; set mqtt-version=3.1.1"),
+            (Failure::Other("x".into()), "MQTT 3.1.1 broker", "MQTT 5 broker"),
+        ] {
+            assert!(connecting(&failure, None, Version::V3_1_1).contains(old), "{old}");
+            assert!(connecting(&failure, None, Version::V5).contains(new), "{new}");
+        }
         let expired = |time| {
             let time = UnixTime::since_unix_epoch(Duration::from_secs(time));
             let error = CertificateError::ExpiredContext { time, not_after: time };
@@ -224,10 +234,30 @@ mod tests {
         };
         assert_eq!(expired(1), expired(2), "the same cause is one text, at any time");
         assert!(expired(1).0.contains("expired"));
-        let closed = ConnectionError::MqttState(StateError::ConnectionAborted);
-        let text = describe(&closed, Stage::Connected, &broker, None);
+        let broker = Address::plain("b", 1);
+        let text = describe(&Failure::Closed, Stage::Connected, &broker, None, Version::V5);
         assert!(text.contains("same client-id"), "{text}");
+        let ended = Failure::Ended(Reason(0x8E), Some("bye".into()));
+        let text = describe(&ended, Stage::Connected, &broker, None, Version::V5);
+        assert!(text.contains("(session taken over: \"bye\"); does another client"), "{text}");
         let text = unanswered(Duration::from_secs(20), &broker);
         assert!(text.contains("nothing for 20 s"), "{text}");
+    }
+
+    #[test]
+    fn only_an_accepted_connection_that_the_broker_ends_may_mean_a_message() {
+        let reset = Failure::Io(io::ErrorKind::ConnectionReset.into());
+        let unreachable = Failure::Io(io::ErrorKind::HostUnreachable.into());
+        for (failure, expected) in [
+            (Failure::Closed, Loss::Closed),
+            (reset, Loss::Closed),
+            (Failure::Ended(Reason(0x95), None), Loss::Closed),
+            (Failure::Ended(Reason(0x8E), None), Loss::Other),
+            (unreachable, Loss::Other),
+            (Failure::Silent, Loss::Other),
+        ] {
+            assert_eq!(loss(&failure, Stage::Connected), expected, "{failure:?}");
+            assert_eq!(loss(&failure, Stage::Connecting), Loss::Other);
+        }
     }
 }

@@ -1,57 +1,37 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The MQTT client: one thread, one connection at a time, an endless will to reconnect.
-//!
-//! Every connection begins with a fresh session and a fresh event loop; what the broker has not acknowledged is kept in the
-//! [`Outbox`](super::outbox::Outbox) and sent again. So order is kept, nothing depends on what the last connection left behind, and after a loss a
-//! message may arrive twice, at QoS 2 too.
 
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hasher},
     io,
-    pin::pin,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use orion_core::ledger::Ledger;
-use rumqttc::{
-    AsyncClient, Event, EventLoop, Incoming, Outgoing, PublishNotice, PublishOptions, QoS, TlsConfiguration,
-};
-use tokio::{task::JoinSet, time};
+use rumqttc::TlsConfiguration;
+use tokio::runtime::Runtime;
 
 use super::{
     address::Address,
-    cause::{self, Stage},
     link::Link,
-    network::{mqtt_options, network_options},
-    outbox::{Fallen, GivenUp, Loss},
+    outbox::Fallen,
     payload::Now,
-    retry::{Backoff, Gate},
+    runner::Runner,
+    session::{Protocol, Version, v4::V4, v5::V5},
 };
-
-/// Messages on the wire at most. Few, since they are what is repeated after a loss, and since mosquitto (seen: 2.0.11) acknowledges
-/// and forgets QoS 2 messages beyond its `max_inflight_messages`, 20 by default.
-const WINDOW: usize = 16;
-
-/// With `online`, `stopped`, another `online` and the subscription to them, which are few but must never have to wait.
-pub(super) const IN_FLIGHT: usize = WINDOW + 4;
-
-/// Time for the last words of a connection that is closed on purpose.
-const GOODBYE: Duration = Duration::from_millis(200);
-
-/// A connection that held this long was a good one: the next loss is answered at once again.
-const SETTLED: Duration = Duration::from_secs(5);
-
-/// So long must a connection hold until the one message that is suspected of ending it is sent.
-const CAREFUL: Duration = Duration::from_millis(500);
 
 /// What the client needs to know; fixed while it runs. It holds the password, hence no `Debug`.
 #[derive(Clone)]
 pub(super) struct Options {
     pub(super) broker: Address,
+    pub(super) version: Version,
     pub(super) client_id: String,
+    /// How long the broker keeps the session after a lost connection, s; none = every connection begins a new one.
+    pub(super) session_expiry: Option<u32>,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) tls: Option<TlsConfiguration>,
@@ -70,7 +50,7 @@ pub(super) enum Notice {
     Trouble(String),
     /// There is one again after [`Notice::Trouble`].
     Restored(String),
-    /// A message was given up, and why.
+    /// A message was given up, or could not be published as it was wanted, and why.
     Refused(String),
     /// Frames were dropped, and the book with them.
     Dropped(Vec<Fallen>, Ledger),
@@ -94,11 +74,23 @@ impl Client {
         now: fn() -> Now,
         say: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
+        match options.version {
+            Version::V3_1_1 => Self::start_with::<V4>(link, options, now, say),
+            Version::V5 => Self::start_with::<V5>(link, options, now, say),
+        }
+    }
+
+    fn start_with<P: Protocol>(
+        link: Arc<Link>,
+        options: Options,
+        now: fn() -> Now,
+        say: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let name = options.thread_name.clone();
-        let runner = Runner { link: Arc::clone(&link), options, now, say };
+        let mut runner = Runner::new(Arc::clone(&link), options, now, say);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            runtime.block_on(runner.run());
+            run::<P, _>(&runtime, &mut runner);
             // A name look-up cannot be cancelled, and must not be waited for.
             runtime.shutdown_background();
         })?;
@@ -114,246 +106,115 @@ impl Client {
     }
 }
 
-/// What the broker has acknowledged.
-enum Ack {
-    Status,
-    /// The message with this ticket.
-    Message(u64),
-}
-
-type Acks = JoinSet<Option<Ack>>;
-
-/// How a session ended.
-enum End {
-    Stopped,
-    Lost(String, Loss),
-}
-
-/// Why the inner loop of a session was left.
-enum Step {
-    Event(Result<Event, rumqttc::ConnectionError>),
-    Stop,
-    Unanswered,
-}
-
-struct Runner<F> {
-    link: Arc<Link>,
-    options: Options,
-    now: fn() -> Now,
-    say: F,
-}
-
-impl<F: Fn(Notice)> Runner<F> {
-    async fn run(self) {
-        let mut backoff = Backoff::new(self.options.max_reconnect_interval);
-        let mut gate = Gate::default();
-        let mut complained = false;
-        loop {
-            self.link.connecting();
-            let began = Instant::now();
-            let End::Lost(text, loss) = self.session(&mut complained).await else {
-                return;
-            };
-            let aftermath = self.link.lost(&text, loss, false);
-            if let Some(GivenUp { topic, bytes }) = aftermath.given_up
-                && gate.admits(&topic, Instant::now())
-            {
-                let broker = &self.options.broker;
-                let text = format!(
-                    "MQTT broker {broker}: closed the connection again and again on the message of {bytes} bytes for topic {topic:?}, \
-                     which is given up; is it larger than the broker allows, or is that topic forbidden?"
-                );
-                (self.say)(Notice::Refused(text));
-            }
-            self.tell_dropped();
-            if gate.admits(&text, Instant::now()) {
-                complained = true;
-                (self.say)(Notice::Trouble(text));
-            }
-            if began.elapsed() >= SETTLED {
-                backoff.reset();
-            }
-            let until = Instant::now() + backoff.wait(chance());
-            while Instant::now() < until {
-                if self.link.ending().is_some() {
-                    return;
-                }
-                let _ = time::timeout_at(until.into(), self.link.woken()).await;
-            }
-        }
-    }
-
-    async fn session(&self, complained: &mut bool) -> End {
-        let options = &self.options;
-        let (client, mut events) = AsyncClient::builder(mqtt_options(options)).capacity(IN_FLIGHT).build();
-        events.set_network_options(network_options());
-        let mut acks = JoinSet::new();
-        let mut stage = Stage::Connecting;
-        let mut connected_at = Instant::now();
-        let mut listening = false;
-        let mut progress = Instant::now();
-        let silence = Duration::from_secs(2 * u64::from(options.keep_alive));
-        loop {
-            let step = {
-                let mut poll = pin!(events.poll());
-                loop {
-                    // First, since it decides on what is to be said.
-                    let ending = self.link.ending();
-                    let mut patience = None;
-                    if stage == Stage::Connected {
-                        let idle = acks.is_empty();
-                        patience = self.link.careful().then(|| connected_at + CAREFUL);
-                        self.send(&client, &mut acks, patience.is_none_or(|until| until <= Instant::now()));
-                        self.tell_dropped();
-                        if idle {
-                            progress = Instant::now();
-                        }
-                    }
-                    if ending.is_some_and(|at| at <= Instant::now()) {
-                        break Step::Stop;
-                    }
-                    let watched = !acks.is_empty() && !silence.is_zero();
-                    if watched && progress.elapsed() >= silence {
-                        break Step::Unanswered;
-                    }
-                    let unanswered = watched.then(|| progress + silence);
-                    let patience = patience.filter(|until| *until > Instant::now());
-                    let deadline = [ending, unanswered, patience].into_iter().flatten().min();
-                    tokio::select! {
-                        event = &mut poll => break Step::Event(event),
-                        Some(ack) = acks.join_next() => {
-                            if let Ok(Some(ack)) = ack {
-                                progress = Instant::now();
-                                // Behind our own words, which thus replace what the topic retained.
-                                if matches!(ack, Ack::Status) && !listening {
-                                    listening = self.listen(&client);
-                                }
-                                self.acknowledged(ack);
-                            }
-                        }
-                        () = self.link.woken() => {}
-                        () = sleep_until(deadline) => {}
-                    }
-                }
-            };
-            match step {
-                Step::Event(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
-                    stage = Stage::Connected;
-                    connected_at = Instant::now();
-                    self.connected(complained);
-                }
-                Step::Event(Ok(Event::Incoming(Incoming::Publish(publish)))) => self.link.overheard(&publish.payload),
-                Step::Event(Ok(_)) => {}
-                Step::Event(Err(error)) => {
-                    // Acknowledgements that came with the end need not be repeated.
-                    tokio::task::yield_now().await;
-                    while let Some(ack) = acks.try_join_next() {
-                        if let Ok(Some(ack)) = ack {
-                            self.acknowledged(ack);
-                        }
-                    }
-                    let text = cause::describe(&error, stage, &options.broker, options.user.as_deref());
-                    return End::Lost(text, cause::loss(&error, stage));
-                }
-                Step::Unanswered => return End::Lost(cause::unanswered(silence, &options.broker), Loss::Other),
-                Step::Stop => {
-                    // Without `stopped` it was no good end, which the will then says.
-                    if stage == Stage::Connected && self.link.settled() {
-                        goodbye(&client, &mut events).await;
-                    }
-                    return End::Stopped;
-                }
-            }
-        }
-    }
-
-    /// Says how things are, then fills the window if messages may go; the request channel takes both, so it cannot be full.
-    fn send(&self, client: &AsyncClient, acks: &mut Acks, messages: bool) {
-        if let Some(topic) = &self.options.status_topic
-            && let Some(status) = self.link.next_status()
-        {
-            let options = PublishOptions::new(QoS::AtLeastOnce).retain(true);
-            let notice = client.try_publish_tracked(topic.as_str(), status.as_str(), options);
-            track(acks, notice.ok(), Ack::Status);
-        }
-        // The lock is free again before anything else happens.
-        while messages && let Some(sending) = self.link.next_message(WINDOW, (self.now)()) {
-            let options = PublishOptions::new(match sending.qos {
-                0 => QoS::AtMostOnce,
-                1 => QoS::AtLeastOnce,
-                _ => QoS::ExactlyOnce,
-            });
-            let notice = client.try_publish_tracked(sending.topic, sending.payload, options.retain(sending.retain));
-            track(acks, notice.ok(), Ack::Message(sending.ticket));
-        }
-    }
-
-    /// Asks for what others say on the status topic; says whether that was possible.
-    fn listen(&self, client: &AsyncClient) -> bool {
-        let topic = self.options.status_topic.as_deref();
-        topic.is_some_and(|topic| client.try_subscribe(topic, QoS::AtMostOnce).is_ok())
-    }
-
-    fn acknowledged(&self, ack: Ack) {
-        match ack {
-            Ack::Status => self.link.status_acknowledged(),
-            Ack::Message(ticket) => self.link.message_acknowledged(ticket, (self.now)()),
-        }
-    }
-
-    fn tell_dropped(&self) {
-        let (fallen, ledger) = self.link.take_fallen();
-        if !fallen.is_empty() {
-            (self.say)(Notice::Dropped(fallen, ledger));
-        }
-    }
-
-    fn connected(&self, complained: &mut bool) {
-        let waiting = self.link.connected();
-        if std::mem::take(complained) {
-            let broker = &self.options.broker;
-            let text = format!("MQTT broker {broker}: connected, {waiting} messages are waiting");
-            (self.say)(Notice::Restored(text));
-        }
-    }
-}
-
-fn track(acks: &mut Acks, notice: Option<PublishNotice>, ack: Ack) {
-    acks.spawn(async move {
-        notice?.wait_completion_async().await.ok()?;
-        Some(ack)
-    });
-}
-
-/// Sends DISCONNECT, so that the broker does not take the end for an accident.
-async fn goodbye(client: &AsyncClient, events: &mut EventLoop) {
-    if client.try_disconnect_now().is_err() {
-        return;
-    }
-    let sent = async {
-        while let Ok(event) = events.poll().await {
-            if event == Event::Outgoing(Outgoing::Disconnect) {
-                break;
-            }
-        }
-    };
-    // A broker that does not take it any more learns of the end from TCP.
-    let _ = time::timeout(GOODBYE, sent).await;
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
+/// Runs until a stop is asked for. A fault in here or in the library costs the connection, not the client.
+fn run<P: Protocol, F: Fn(Notice)>(runtime: &Runtime, runner: &mut Runner<F>) {
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| runtime.block_on(runner.run::<P>()))) {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        runner.failed(&text);
     }
 }
 
 /// A number in 0..1; the standard library's hash keys are random enough to spread reconnects.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     (random() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// 64 random bits.
 pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{Future, pending, ready},
+        sync::{
+            Mutex, PoisonError,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use super::*;
+    use crate::orionmqttsink::{
+        outbox::Sending,
+        session::{self, Event, Limits, NotTaken, Will, failure::Failure},
+        settings::Settings,
+    };
+
+    /// Its first connection panics, its second one ends by itself, its third one is good.
+    struct Faulty;
+
+    struct Sender;
+
+    struct Events {
+        told: bool,
+    }
+
+    static OPENED: AtomicUsize = AtomicUsize::new(0);
+
+    impl Protocol for Faulty {
+        type Sender = Sender;
+        type Events = Events;
+
+        fn open(_options: &Options) -> (Sender, Events) {
+            OPENED.fetch_add(1, Ordering::SeqCst);
+            (Sender, Events { told: false })
+        }
+
+        fn size(_sending: &Sending) -> usize {
+            0
+        }
+    }
+
+    impl session::Sender for Sender {
+        fn publish(&self, _sending: Sending) -> impl Future<Output = Result<(), NotTaken>> + Send + 'static {
+            ready(Ok(()))
+        }
+
+        fn subscribe(&self, _topic: &str) -> impl Future<Output = ()> + Send + 'static {
+            ready(())
+        }
+
+        fn disconnect(&self) -> bool {
+            false
+        }
+    }
+
+    impl session::Events for Events {
+        fn prepare(&mut self, _will: Option<Will>) {}
+
+        async fn poll(&mut self) -> Result<Event, Failure> {
+            match OPENED.load(Ordering::SeqCst) {
+                1 => panic!("a fault"),
+                2 => Err(Failure::Over),
+                _ if std::mem::replace(&mut self.told, true) => pending().await,
+                _ => Ok(Event::Connected { resumed: false, limits: Limits::NONE }),
+            }
+        }
+
+        fn interrupt(&mut self) {}
+    }
+
+    #[test]
+    fn a_fault_costs_the_connection_and_not_the_client() {
+        let mut settings = Settings::default();
+        settings.max_reconnect_interval = Duration::from_millis(1);
+        let link = Arc::new(Link::new(settings.keeping(), false));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let say = move |notice| heard.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+        let options = settings.options("faulty").ok().unwrap();
+        let now = || Now { wall: 0, running: 0 };
+        let client = Client::start_with::<Faulty>(Arc::clone(&link), options, now, say).unwrap();
+        while !link.statistics().connected {
+            std::thread::yield_now();
+        }
+        client.stop(Duration::ZERO);
+        assert_eq!((OPENED.load(Ordering::SeqCst), link.statistics().failures), (3, 2));
+        let said = said.lock().unwrap();
+        let Notice::Trouble(text) = &said[0] else { panic!("{said:?}") };
+        assert!(text.contains("has failed (a fault)"), "{text}");
+        assert!(matches!(said[1..], [Notice::Trouble(_), Notice::Restored(_)]), "{said:?}");
+    }
 }

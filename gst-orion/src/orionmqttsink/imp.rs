@@ -376,7 +376,7 @@ impl OrionMqttSink {
             // Privacy may have been asked for since.
             Ok(snapshot) if lock(&self.settings).snapshots().is_some() => {
                 if let Some(link) = self.link() {
-                    link.offer_snapshot(snapshot);
+                    link.offer_snapshot(snapshot, now());
                 }
             }
             Ok(_) => {}

@@ -322,8 +322,8 @@ impl Link {
     }
 
     /// See [`Album::offer`].
-    pub(super) fn offer_snapshot(&self, snapshot: Snapshot) {
-        self.book().album.offer(snapshot);
+    pub(super) fn offer_snapshot(&self, snapshot: Snapshot, now: Now) {
+        self.book().album.offer(snapshot, now.running);
         self.wake.notify_one();
     }
 
@@ -348,8 +348,8 @@ impl Link {
     }
 
     /// See [`Album::connection_lost`].
-    pub(super) fn judge_snapshot(&self, loss: Loss) -> Verdict {
-        self.book().album.connection_lost(loss == Loss::Closed)
+    pub(super) fn judge_snapshot(&self, now: Now) -> Verdict {
+        self.book().album.connection_lost(now.running)
     }
 
     /// See [`Herald::acknowledged`].

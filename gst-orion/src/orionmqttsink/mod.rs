@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! element-orionmqttsink
 //!
-//! Publishes the results on each buffer over MQTT 3.1.1, one JSON message a result ([`orion_core::report::Report`]). A buffer
-//! without any Orion meta is published as its payload is; `{type}` is then `buffer`, `{instance_id}` and `{room_id}` are the properties
-//! `instance-id`, else the element's name, and `room-id`. A
+//! Publishes the results on each buffer over MQTT 3.1.1 or 5 (`mqtt-version`), one JSON message a result
+//! ([`orion_core::report::Report`]). A buffer without any Orion meta is published as its payload is; `{type}` is then `buffer`,
+//! `{instance_id}` and `{room_id}` are the properties `instance-id`, else the element's name, and `room-id`. A
 //! numbered frame without a result has nothing to say and counts as forwarded at once.
 //!
 //! The streaming thread never waits for the broker. Messages wait in a buffer of `max-buffered-messages` and `max-buffered-bytes`;
@@ -26,6 +26,19 @@
 //! `profile` chooses the form of results: Orion's reports, the JSON of DL Streamer's `gvametaconvert`
 //! ([`orion_core::profile::dlstreamer`]), or Frigate's events ([`orion_core::profile::frigate`]). Gap records are Orion's only.
 //!
+//! With `clean-start=false` the session outlives a lost connection, so that at `mqtt-qos=2` each message arrives exactly once, in its
+//! order. That needs a `client-id`; with MQTT 5 the broker keeps the session for `session-expiry-interval`, with 3.1.1 as long as
+//! it likes. Where the broker has forgotten the session, comes back with other limits, or has closed two connections in a row
+//! without acknowledging anything (it may not like a message), the session begins anew and messages may arrive twice. Each start
+//! begins a new session; a stop ends it at the broker (MQTT 5).
+//!
+//! With MQTT 5 a message carries its content type (the caps' media type, `application/json` for results), whether it is UTF-8 text,
+//! `message-expiry-interval` as far as it is not over, and the user property `replayed` = `true` when it had to wait for a
+//! connection. The broker's limits are heeded: messages on the wire, packet size (a larger message is given up, counted as
+//! `refused`), highest quality of service, retained messages, keep-alive. A message that the broker refuses by name is given up
+//! at once, unless a quota is the reason: then it is sent again after a pause. In 3.1.1 a broker can only close the connection; the
+//! message that was alone on the wire three times then is given up.
+//!
 //! With `status-topic` the sink says at QoS 1, retained, whether it is there: `online` first of all on each connection, `stopped`
 //! after EOS and on the way to READY, behind the last result and acknowledged (within 500 ms) before the connection is closed.
 //! The broker says `offline`, the last will, when the connection breaks. Data after EOS mean `online` again, and an `offline` that
@@ -43,8 +56,10 @@
 //!
 //! ## Messages on the bus
 //! A **warning** (`resource`, `open-write`) says why there is no connection, the same text once a minute at most; an **info**
-//! follows when it is back. A **warning** (`resource`, `write`) says how many messages were unacknowledged when EOS had waited
-//! for `drain-timeout`, or that the broker does not take one. A **warning** (`stream`, `encode`) says why there is no snapshot. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
+//! follows when it is back. A **warning** (`resource`, `write`) names topic and size of a message that the broker does not take, each
+//! topic once a minute at most; it says once that the broker offers no retained messages or not the quality of service that is
+//! asked for, and that messages are published without. A **warning** (`resource`, `write`) says how many messages were unacknowledged when EOS had waited
+//! for `drain-timeout`. A **warning** (`stream`, `encode`) says why there is no snapshot. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
 //! **error** (`resource`, `settings`) says which property cannot be used, on the way to READY or PAUSED.
 //!
 //! ## `stats`
@@ -79,12 +94,13 @@ mod herald;
 mod imp;
 mod keeping;
 mod link;
-mod network;
 mod outbox;
 mod payload;
 mod photographer;
 mod properties;
 mod retry;
+mod runner;
+mod session;
 mod settings;
 mod snapshot;
 mod tls;

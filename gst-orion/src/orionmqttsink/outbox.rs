@@ -43,6 +43,8 @@ pub(super) struct Sending {
     pub(super) content_type: Option<String>,
     /// It had to wait for a connection, or is sent again after one was lost.
     pub(super) replayed: bool,
+    /// What is said beside the payload (MQTT 5), name and value.
+    pub(super) facts: Vec<(&'static str, String)>,
 }
 
 /// A frame that was dropped here, for those who watch the pipeline.
@@ -257,6 +259,7 @@ impl Outbox {
             expiry: None,
             content_type: Some(JSON.into()),
             replayed: false,
+            facts: Vec::new(),
         };
         self.on_wire.push_back(Item::Gap(ticket, gap));
         Some(sending)
@@ -284,6 +287,7 @@ impl Outbox {
             expiry: self.keeping.expiry_left(now.running.saturating_sub(message.born)),
             content_type: message.draft.content_type.clone(),
             replayed,
+            facts: Vec::new(),
         };
         self.on_wire.push_back(Item::Message(message));
         Some(sending)

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::{
     encoder::Encoder,
     payload::Delivery,
-    snapshot::{Schedule, Snapshot},
+    snapshot::{JPEG, Schedule, Snapshot},
 };
 
 /// Why a picture was not taken.
@@ -89,7 +89,7 @@ impl Photographer {
     fn take(&mut self, scene: &Scene<'_>, done: impl FnOnce(Result<Bytes, PictureError>) + Send + 'static) {
         let name = scene.caps.as_ref().and_then(|caps| caps.structure(0)).map_or("nothing", |s| s.name().as_str());
         match name {
-            "image/jpeg" => done(match scene.buffer.map_readable() {
+            JPEG => done(match scene.buffer.map_readable() {
                 Ok(map) => Ok(Bytes::copy_from_slice(&map)),
                 Err(error) => Err(PictureError::Encoding(error.to_string())),
             }),

@@ -44,6 +44,24 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .blurb("MQTT client identifier, unique at the broker; empty = a random one at each start (default: empty)")
             .mutable_ready()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("mqtt-version", d.mqtt_version)
+            .nick("MQTT version")
+            .blurb("Version of MQTT; 5 tells why the broker refuses something, heeds its limits and adds expiry and content type to messages (default: 3.1.1)")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoolean::builder("clean-start")
+            .nick("Clean start")
+            .blurb("Begin a new session with each connection; false = go on with it after a lost connection, so that mqtt-qos=2 means exactly once; needs client-id (default: true)")
+            .default_value(d.clean_start)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("session-expiry-interval")
+            .nick("Session expiry interval")
+            .blurb("Seconds that the broker keeps the session after a lost connection, with clean-start=false and MQTT 5; with 3.1.1 the broker decides (default: 3600)")
+            .minimum(1)
+            .default_value(d.session_expiry)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecString::builder("username")
             .nick("User name")
             .blurb("Name to log in with; empty = the one in uri, if any (default: empty)")
@@ -102,7 +120,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("mqtt-qos")
             .nick("MQTT QoS")
-            .blurb("Quality of service of the messages: 0 at most once, 1 at least once, 2 exactly once while connected (default: 1)")
+            .blurb("Quality of service of the messages: 0 at most once, 1 at least once, 2 exactly once while connected, with clean-start=false always (default: 1)")
             .maximum(2)
             .default_value(d.qos.into())
             .mutable_playing()
@@ -201,6 +219,9 @@ pub(super) fn get(settings: &Settings, pspec: &glib::ParamSpec) -> glib::Value {
         "host" => settings.host.to_value(),
         "port" => u32::from(settings.port).to_value(),
         "client-id" => settings.client_id.to_value(),
+        "mqtt-version" => settings.mqtt_version.to_value(),
+        "clean-start" => settings.clean_start.to_value(),
+        "session-expiry-interval" => settings.session_expiry.to_value(),
         "username" => settings.username.to_value(),
         "password-file" => settings.password_file.to_value(),
         "tls-ca-file" => settings.tls.ca_file.to_value(),
@@ -244,6 +265,9 @@ pub(super) fn set(settings: &mut Settings, property: &str, value: &glib::Value) 
         "host" => settings.host = text(),
         "port" => settings.port = small(),
         "client-id" => settings.client_id = text(),
+        "mqtt-version" => keep(value, &mut settings.mqtt_version),
+        "clean-start" => settings.clean_start = value.get().unwrap_or_default(),
+        "session-expiry-interval" => settings.session_expiry = number(),
         "username" => settings.username = text(),
         "password" => settings.password = text(),
         "password-file" => settings.password_file = text(),

@@ -15,6 +15,7 @@ use super::{
     keeping::{Keeping, OutagePolicy},
     payload::Delivery,
     photographer::Order,
+    session::Version,
     tls::{TlsFileError, TlsSettings},
     translator::{self, Profile},
 };
@@ -31,6 +32,8 @@ pub(super) enum ConfigError {
     StatusTopic(#[from] TopicError),
     #[error("a password needs a username")]
     PasswordAlone,
+    #[error("clean-start=false needs a client-id, by which the broker knows the session again; set client-id")]
+    SessionWithoutId,
     #[error(transparent)]
     Tls(#[from] TlsFileError),
 }
@@ -41,7 +44,11 @@ pub(super) struct Settings {
     pub(super) address: Option<Address>,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) mqtt_version: Version,
     pub(super) client_id: String,
+    pub(super) clean_start: bool,
+    /// s.
+    pub(super) session_expiry: u32,
     pub(super) username: String,
     pub(super) password: String,
     pub(super) password_file: String,
@@ -84,7 +91,10 @@ impl Default for Settings {
             address: None,
             host: "127.0.0.1".into(),
             port: address::PORT,
+            mqtt_version: Version::default(),
             client_id: String::new(),
+            clean_start: true,
+            session_expiry: 3600,
             username: String::new(),
             password: String::new(),
             password_file: String::new(),
@@ -240,6 +250,9 @@ impl Settings {
         if user.is_none() && password.is_some() {
             return Err(ConfigError::PasswordAlone);
         }
+        if !self.clean_start && self.client_id.is_empty() {
+            return Err(ConfigError::SessionWithoutId);
+        }
         // 21 letters and digits: every broker must accept up to 23 of these.
         let client_id = match self.client_id.as_str() {
             "" => format!("orion{:016x}", client::random()),
@@ -250,7 +263,9 @@ impl Settings {
             status_topic: status_topic(&self.status_topic, id)?,
             tls: self.tls.configuration(broker.tls)?,
             broker,
+            version: self.mqtt_version,
             client_id,
+            session_expiry: (!self.clean_start).then_some(self.session_expiry),
             user,
             password,
             keep_alive: self.keep_alive,
@@ -361,6 +376,16 @@ mod tests {
         settings.set_status_topic(String::new()).unwrap();
         settings.set_instance_id(String::new()).unwrap();
         assert_eq!(topic(&settings), None);
+    }
+
+    #[test]
+    fn a_session_that_is_kept_needs_a_name() {
+        let mut settings = Settings { clean_start: false, ..Settings::default() };
+        assert!(refused(&settings).contains("set client-id"));
+        settings.client_id = "ward-3".into();
+        assert_eq!(settings.options("s").ok().unwrap().session_expiry, Some(3600));
+        settings.clean_start = true;
+        assert_eq!(settings.options("s").ok().unwrap().session_expiry, None);
     }
 
     #[test]

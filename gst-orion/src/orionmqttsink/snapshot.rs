@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+/// Media type of a picture.
+pub(super) const JPEG: &str = "image/jpeg";
+
 /// Topics that are remembered; beyond that the one that was quiet for longest is forgotten.
 const MAX_TOPICS: usize = 256;
 
@@ -13,6 +16,9 @@ const MAX_WAITING: usize = 8;
 
 /// So many connections in a row must have ended on a picture of a size until such pictures are left out.
 const GIVE_UP_AFTER: u32 = 2;
+
+/// A size that was left out is tried again after this time, ns.
+const TRY_AGAIN: u64 = 600_000_000_000;
 
 /// A picture on its way to the broker. It is JPEG.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +60,7 @@ impl Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Innocent,
-    /// Pictures of this size (bytes) and more are left out from now on.
+    /// Pictures of this size (bytes) and more are left out for a while.
     TooLarge(usize),
 }
 
@@ -69,15 +75,17 @@ pub(super) struct Album {
     connected: bool,
     /// The size on which connections ended, and how often in a row.
     suspect: Option<(usize, u32)>,
-    limit: Option<usize>,
+    /// The size from which pictures are left out, and until when.
+    limit: Option<(usize, u64)>,
     published: u64,
     dropped: u64,
 }
 
 impl Album {
-    /// Takes a picture, unless there is no connection or it is too large for the broker.
-    pub(super) fn offer(&mut self, snapshot: Snapshot) {
-        if !self.connected || self.limit.is_some_and(|limit| snapshot.payload.len() >= limit) {
+    /// Takes a picture, unless there is no connection or it is too large for the broker. `now`: ns.
+    pub(super) fn offer(&mut self, snapshot: Snapshot, now: u64) {
+        let too_large = |(limit, until)| now < until && snapshot.payload.len() >= limit;
+        if !self.connected || self.limit.is_some_and(too_large) {
             self.dropped += 1;
             return;
         }
@@ -119,22 +127,20 @@ impl Album {
         self.connected = true;
     }
 
-    /// The connection is gone; `closed`: by the broker, without a reason.
-    pub(super) fn connection_lost(&mut self, closed: bool) -> Verdict {
+    /// The connection is gone: perhaps because of the picture that was on the wire, which the broker does not take or the
+    /// network does not carry in time. `now`: ns.
+    pub(super) fn connection_lost(&mut self, now: u64) -> Verdict {
         self.connected = false;
         self.clear();
         let Some(size) = self.on_wire.take() else { return Verdict::Innocent };
         self.dropped += 1;
-        if !closed {
-            return Verdict::Innocent;
-        }
         let (least, times) = self.suspect.map_or((size, 1), |(suspect, times)| (suspect.min(size), times + 1));
         if times < GIVE_UP_AFTER {
             self.suspect = Some((least, times));
             return Verdict::Innocent;
         }
         self.suspect = None;
-        self.limit = Some(least);
+        self.limit = Some((least, now.saturating_add(TRY_AGAIN)));
         Verdict::TooLarge(least)
     }
 
@@ -188,7 +194,7 @@ mod tests {
     fn the_newest_of_each_topic_waits() {
         let mut album = album();
         for (topic, size) in [("a", 1), ("b", 2), ("a", 3)] {
-            album.offer(snapshot(topic, size));
+            album.offer(snapshot(topic, size), 0);
         }
         assert_eq!(album.send(), Some(snapshot("b", 2)));
         assert_eq!(album.send(), None, "one at a time");
@@ -197,7 +203,7 @@ mod tests {
         album.rejected();
         assert_eq!((album.send(), album.published(), album.dropped()), (None, 1, 2));
         for n in 0..20 {
-            album.offer(snapshot(&n.to_string(), 1));
+            album.offer(snapshot(&n.to_string(), 1), 0);
         }
         assert_eq!((album.waiting.len(), album.dropped()), (MAX_WAITING, 14));
     }
@@ -205,11 +211,11 @@ mod tests {
     #[test]
     fn no_picture_outlives_a_connection() {
         let mut album = album();
-        album.offer(snapshot("a", 1));
+        album.offer(snapshot("a", 1), 0);
         album.send();
-        album.offer(snapshot("a", 1));
-        assert_eq!(album.connection_lost(false), Verdict::Innocent);
-        album.offer(snapshot("a", 1));
+        album.offer(snapshot("a", 1), 0);
+        assert_eq!(album.connection_lost(0), Verdict::Innocent);
+        album.offer(snapshot("a", 1), 0);
         album.connected();
         assert_eq!((album.send(), album.dropped()), (None, 3));
     }
@@ -219,23 +225,27 @@ mod tests {
         let mut album = album();
         let mut lose_with = |size: usize| {
             album.connected();
-            album.offer(snapshot("a", size));
-            album.send().map(|_| album.connection_lost(true))
+            album.offer(snapshot("a", size), 5);
+            album.send().map(|_| album.connection_lost(5))
         };
         assert_eq!(lose_with(100), Some(Verdict::Innocent), "once is chance");
         assert_eq!(lose_with(90), Some(Verdict::TooLarge(90)));
         assert_eq!(lose_with(95), None);
-        album.offer(snapshot("a", 89));
+        album.connected();
+        album.offer(snapshot("a", 89), 5);
         assert!(album.send().is_some());
         album.acknowledged();
-        assert_eq!(album.connection_lost(true), Verdict::Innocent, "nothing was on the wire");
+        assert_eq!(album.connection_lost(5), Verdict::Innocent, "nothing was on the wire");
+        album.connected();
+        album.offer(snapshot("a", 90), 5 + TRY_AGAIN);
+        assert!(album.send().is_some(), "the broker may have changed its mind");
 
         let mut other = self::album();
-        other.offer(snapshot("a", 100));
+        other.offer(snapshot("a", 100), 0);
         other.send();
-        other.connection_lost(true);
+        other.connection_lost(0);
         other.connected();
-        other.offer(snapshot("a", 200));
+        other.offer(snapshot("a", 200), 0);
         other.send();
         other.acknowledged();
         assert_eq!(other.suspect, None, "a larger one went well");
