@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
+    os::fd::{AsRawFd, OwnedFd},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -15,6 +16,9 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt::ReuseAddr,
+};
 use rumqttc::{Client, Event, Incoming, MqttOptions, QoS};
 
 use super::contract;
@@ -25,6 +29,24 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A port that nobody listens at.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A port that nobody listens at until a [`Broker`] does; as long as this lives, no other test gets it, not even of another
+/// process.
+pub struct DeadPort {
+    pub number: u16,
+    _bound: OwnedFd,
+}
+
+impl DeadPort {
+    pub fn new() -> Self {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        // Bound without listening: a broker may still listen here, since it sets this too.
+        setsockopt(&socket, ReuseAddr, &true).unwrap();
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let number = getsockname::<SockaddrIn>(socket.as_raw_fd()).unwrap().port();
+        Self { number, _bound: socket }
+    }
 }
 
 /// A broker; killed when dropped.

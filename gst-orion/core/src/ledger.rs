@@ -28,6 +28,8 @@ pub enum Cause {
     NoConnection,
     /// The broker does not take it: too large, or not permitted.
     Refused,
+    /// It waited on the disk and cannot be read again.
+    StorageError,
     /// Downstream refused the frame, or a flush or a seek threw it away.
     Flush,
     /// The element was stopped with the frame in hand.
@@ -36,7 +38,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RateLimit,
         Self::QueueFull,
         Self::TooOld,
@@ -46,6 +48,7 @@ impl Cause {
         Self::WorkerRestart,
         Self::NoConnection,
         Self::Refused,
+        Self::StorageError,
         Self::Flush,
         Self::Shutdown,
     ];
@@ -62,6 +65,7 @@ impl Cause {
             Self::WorkerRestart => "worker_restart",
             Self::NoConnection => "no_connection",
             Self::Refused => "refused",
+            Self::StorageError => "storage_error",
             Self::Flush => "flush",
             Self::Shutdown => "shutdown",
         }
@@ -232,8 +236,8 @@ mod tests {
         }
         let mut twice = losses;
         twice.merge(&losses);
-        assert_eq!(twice.total(), 132);
-        assert_eq!(losses.take().total(), 66);
+        assert_eq!(twice.total(), 156);
+        assert_eq!(losses.take().total(), 78);
         assert_eq!(losses.total(), 0);
     }
 

@@ -52,6 +52,8 @@ pub(super) enum Notice {
     Restored(String),
     /// A message was given up, or could not be published as it was wanted, and why.
     Refused(String),
+    /// The disk does not do what it should.
+    Storage(String),
     /// Frames were dropped, and the book with them.
     Dropped(Vec<Fallen>, Ledger),
 }
@@ -97,12 +99,11 @@ impl Client {
         Ok(Self { link, thread })
     }
 
-    /// Sends what is left within `drain`, says goodbye and ends the thread. What is still left is dropped as `shutdown`.
+    /// Sends what is left within `drain`, says goodbye and ends the thread.
     pub(super) fn stop(self, drain: Duration) {
         self.link.stop(drain);
         // An error would mean that the thread panicked; it is gone either way.
         let _ = self.thread.join();
-        self.link.close();
     }
 }
 

@@ -14,6 +14,7 @@ use orion_core::{
 
 use super::{
     client::{Client, Notice},
+    keeper::Keeper,
     link::{Drained, Link},
     outbox::Fallen,
     payload::{self, Draft, Now, PayloadError, RawBuffer},
@@ -47,6 +48,8 @@ struct State {
     client: Option<Client>,
     /// For what happens when no frame comes.
     ticks: Option<gst::PeriodicClockId>,
+    /// None = memory only.
+    keeper: Option<Keeper>,
 }
 
 // `photographer` may be held while another is taken; no other two are held at once, and none during I/O.
@@ -171,26 +174,51 @@ impl BaseSinkImpl for OrionMqttSink {
                 element.imp().say(&notice);
             }
         };
-        let client = Client::start(Arc::clone(&link), options, now, say)
-            .map_err(|error| gst::error_msg!(gst::ResourceError::Failed, ("no thread for the MQTT client: {error}")))?;
+        let no_thread = |error| gst::error_msg!(gst::ResourceError::Failed, ("no thread for the MQTT client: {error}"));
+        let mut keeper = None;
+        if let Some((store, former)) = settings.store().map_err(|error| config_error(&error))? {
+            if let Some(moved) = &former.moved {
+                gst::element_imp_warning!(self, gst::ResourceError::Read, ("buffer-directory: {moved}"));
+            }
+            link.restore(former, now());
+            let (folder, name) = (&settings.buffer_directory, options.thread_name.as_str());
+            let started = Keeper::start(Arc::clone(&link), store, folder, name, now, say.clone());
+            keeper = Some(started.map_err(no_thread)?);
+        }
+        let client = match Client::start(Arc::clone(&link), options, now, say) {
+            Ok(client) => client,
+            Err(error) => {
+                if let Some(keeper) = keeper {
+                    keeper.stop();
+                }
+                return Err(no_thread(error));
+            }
+        };
         *lock(&self.translator) = Translator::new(settings.profile, settings.event_threshold);
         let ticks = (settings.profile == Profile::Frigate).then(|| self.start_ticks());
-        *lock(&self.state) = Some(State { link, client: Some(client), ticks });
+        *lock(&self.state) = Some(State { link, client: Some(client), ticks, keeper });
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let drain = lock(&self.settings).drain_timeout.min(STOP_DRAIN);
-        let (client, ticks) =
-            lock(&self.state).as_mut().map(|state| (state.client.take(), state.ticks.take())).unwrap_or_default();
+        let running =
+            lock(&self.state).as_mut().map(|state| (state.client.take(), state.ticks.take(), state.keeper.take()));
+        let Some((Some(client), ticks, keeper)) = running else { return Ok(()) };
         if let Some(ticks) = ticks {
             ticks.unschedule();
         }
         self.finish();
         // A picture in the making would come too late.
-        drop(std::mem::take(&mut *lock(&self.photographer)));
-        if let Some(client) = client {
-            client.stop(drain);
+        let photographer = std::mem::take(&mut *lock(&self.photographer));
+        drop(photographer);
+        client.stop(drain);
+        // What is left after the drain is written now.
+        if let Some(keeper) = keeper {
+            keeper.stop();
+        }
+        if let Some(link) = self.link() {
+            link.close();
         }
         Ok(())
     }
@@ -262,6 +290,9 @@ impl OrionMqttSink {
         stats.set("gap-records", statistics.gap_records);
         stats.set("buffered", statistics.buffered);
         stats.set("buffered-bytes", statistics.buffered_bytes);
+        stats.set("stored", statistics.stored);
+        stats.set("stored-bytes", statistics.stored_bytes);
+        stats.set("storage-errors", statistics.storage_errors);
         stats.set("acknowledge-mean-ms", statistics.delays.mean);
         stats.set("acknowledge-p99-ms", statistics.delays.p99);
         stats.set("snapshots", statistics.snapshots);
@@ -410,6 +441,7 @@ impl OrionMqttSink {
             Notice::Trouble(text) => gst::element_imp_warning!(self, gst::ResourceError::OpenWrite, ("{text}")),
             Notice::Restored(text) => gst::element_imp_info!(self, gst::ResourceError::OpenWrite, ("{text}")),
             Notice::Refused(text) => gst::element_imp_warning!(self, gst::ResourceError::Write, ("{text}")),
+            Notice::Storage(text) => gst::element_imp_warning!(self, gst::ResourceError::Failed, ("{text}")),
             Notice::Dropped(fallen, ledger) => self.post_qos(fallen, ledger),
         }
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What the streaming thread and the client's thread share.
+//! What the streaming thread, the client's thread and the storage thread share.
+
+mod storage;
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -60,6 +62,10 @@ struct Book {
     flushing: bool,
     /// A drain ended without success and nothing came since.
     gave_up: bool,
+    /// The storage thread waits without an end.
+    storage_idle: bool,
+    /// It is to end, at this time at the latest.
+    storage_end: Option<Instant>,
 }
 
 impl Book {
@@ -83,6 +89,9 @@ pub(super) struct Statistics {
     pub(super) failures: u64,
     pub(super) buffered: u64,
     pub(super) buffered_bytes: u64,
+    pub(super) stored: u64,
+    pub(super) stored_bytes: u64,
+    pub(super) storage_errors: u64,
     pub(super) delays: Summary,
     pub(super) last_error: String,
 }
@@ -96,12 +105,14 @@ pub(super) enum Drained {
     Flushed,
 }
 
-/// What both threads share. Its lock is never held across I/O.
+/// What the threads share. Its lock is never held across I/O.
 #[derive(Debug)]
 pub(super) struct Link {
     book: Mutex<Book>,
     changed: Condvar,
     wake: Notify,
+    /// For the storage thread.
+    storage: Condvar,
 }
 
 impl Link {
@@ -119,9 +130,12 @@ impl Link {
                 stop: None,
                 flushing: false,
                 gave_up: false,
+                storage_idle: false,
+                storage_end: None,
             }),
             changed: Condvar::new(),
             wake: Notify::new(),
+            storage: Condvar::new(),
         }
     }
 
@@ -138,6 +152,7 @@ impl Link {
             // A new stream after EOS.
             herald.want(Status::Online);
         }
+        self.rouse_storage(&mut book);
         drop(book);
         self.wake.notify_one();
     }
@@ -212,6 +227,9 @@ impl Link {
             reconnects: book.connections.saturating_sub(1),
             buffered: book.outbox.buffered() as u64,
             buffered_bytes: book.outbox.buffered_bytes() as u64,
+            stored: book.outbox.stored() as u64,
+            stored_bytes: book.outbox.stored_bytes() as u64,
+            storage_errors: book.outbox.storage_errors(),
             delays: book.outbox.delays().summary(),
             last_error: book.last_error.clone(),
         }
@@ -223,7 +241,7 @@ impl Link {
         self.wake.notify_one();
     }
 
-    /// The client has ended. What is still left is dropped as `shutdown`.
+    /// Client and storage thread have ended. What is not on the disk is dropped as `shutdown`.
     pub(super) fn close(&self) {
         let mut book = self.book();
         book.outbox.close();
@@ -269,6 +287,7 @@ impl Link {
         book.connections += 1;
         book.outbox.connected();
         book.album.connected();
+        self.storage.notify_one();
         book.outbox.buffered()
     }
 
@@ -283,13 +302,18 @@ impl Link {
             herald.connection_lost();
         }
         drop(book);
+        // It may be waiting for what must not wait now.
+        self.storage.notify_one();
         self.changed.notify_all();
         aftermath
     }
 
     /// See [`Outbox::session_lost`].
     pub(super) fn session_lost(&self) {
-        self.book().outbox.session_lost();
+        let mut book = self.book();
+        book.outbox.session_lost();
+        self.rouse_storage(&mut book);
+        drop(book);
         self.changed.notify_all();
     }
 
@@ -305,18 +329,29 @@ impl Link {
 
     /// See [`Outbox::send`].
     pub(super) fn next_message(&self, window: usize, now: Now) -> Option<Sending> {
-        self.book().outbox.send(window, now)
+        let mut book = self.book();
+        let sending = book.outbox.send(window, now);
+        if book.outbox.hungry() {
+            self.storage.notify_one();
+        }
+        sending
     }
 
     /// See [`Outbox::acknowledge`].
     pub(super) fn message_acknowledged(&self, ticket: u64, now: Now) {
-        self.book().outbox.acknowledge(ticket, now);
+        let mut book = self.book();
+        book.outbox.acknowledge(ticket, now);
+        self.rouse_storage(&mut book);
+        drop(book);
         self.changed.notify_all();
     }
 
     /// See [`Outbox::reject`].
     pub(super) fn message_rejected(&self, ticket: u64) -> Option<GivenUp> {
-        let given_up = self.book().outbox.reject(ticket);
+        let mut book = self.book();
+        let given_up = book.outbox.reject(ticket);
+        self.rouse_storage(&mut book);
+        drop(book);
         self.changed.notify_all();
         given_up
     }

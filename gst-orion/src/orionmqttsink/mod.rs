@@ -39,6 +39,18 @@
 //! at once, unless a quota is the reason: then it is sent again after a pause. In 3.1.1 a broker can only close the connection; the
 //! message that was alone on the wire three times then is given up.
 //!
+//! With `buffer-directory` that buffer is on the disk as well: what waits without a connection, and what the broker has not
+//! acknowledged for half a second, is written by a thread of its own, ten times a second at most, each time as one durable
+//! transaction; a fast link writes nothing. It survives a crash, a power cut and a stop, which then drops nothing as `shutdown`
+//! (but for what the disk does not take). The next run sends it first, in its order and as `replayed`, with the gap records that
+//! were not acknowledged; after a crash messages may arrive twice. In memory stay an index and what is near its turn, so the bounds
+//! may be large; of what is not yet written 64 MiB are kept at most. Bounds, `message-expiry-interval` (which counts on over a
+//! restart) and the `outage-policy` of now hold for what a former run has left: `drop` writes no message and delivers the
+//! former ones only if the broker is there at once. What a disk that fails cannot give back is dropped as `storage_error`,
+//! after a minute if nothing can be read at all; then it stays on the disk for a later run. A file that is damaged or of
+//! another program is moved aside. Starting reads and checks the whole file; a stop may take 3 s more. Files are for the user
+//! alone (0600, a new folder 0700) and not encrypted. Each sink needs a folder of its own.
+//!
 //! With `status-topic` the sink says at QoS 1, retained, whether it is there: `online` first of all on each connection, `stopped`
 //! after EOS and on the way to READY, behind the last result and acknowledged (within 500 ms) before the connection is closed.
 //! The broker says `offline`, the last will, when the connection breaks. Data after EOS mean `online` again, and an `offline` that
@@ -59,21 +71,25 @@
 //! follows when it is back. A **warning** (`resource`, `write`) names topic and size of a message that the broker does not take, each
 //! topic once a minute at most; it says once that the broker offers no retained messages or not the quality of service that is
 //! asked for, and that messages are published without. A **warning** (`resource`, `write`) says how many messages were unacknowledged when EOS had waited
-//! for `drain-timeout`. A **warning** (`stream`, `encode`) says why there is no snapshot. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
+//! for `drain-timeout`. A **warning** (`resource`, `failed`) says, once a minute at most, that the disk does not work; messages are
+//! then kept in memory, and the disk is tried again every 5 s. A **warning** (`resource`, `read`) at a start names the file that was
+//! moved aside. A **warning** (`stream`, `encode`) says why there is no snapshot. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
 //! **error** (`resource`, `settings`) says which property cannot be used, on the way to READY or PAUSED.
 //!
 //! ## `stats`
 //! | field | type | meaning |
 //! |---|---|---|
-//! | `received` | u64 | buffers that came in |
+//! | `received` | u64 | buffers that came in, and frames that a former run left on the disk |
 //! | `forwarded` | u64 | those of which the broker has acknowledged every message (QoS 0: written to the network) |
-//! | `in-flight` | u64 | `received` − `forwarded` − all of `dropped` |
-//! | `dropped` | structure | one u64 a cause; here `queue_full` (a bound), `no_connection`, `refused` (by the broker), `too_old` (expired), `worker_error` (no valid result) and `shutdown` are counted |
+//! | `in-flight` | u64 | `received` − `forwarded` − all of `dropped`; after a stop those that the next run will send |
+//! | `dropped` | structure | one u64 a cause; here `queue_full` (a bound), `no_connection`, `refused` (by the broker), `too_old` (expired), `worker_error` (no valid result), `storage_error` (the disk does not give it back) and `shutdown` are counted |
 //! | `published`, `acknowledged` | u64 | messages sent, each counted once, and messages that the broker has |
 //! | `replayed` | u64 | messages sent that had to wait for a connection or were repeated after one was lost, each counted once |
 //! | `gap-records` | u64 | gap records sent |
 //! | `buffered` | u64 | messages that wait or are not yet acknowledged |
 //! | `buffered-bytes` | u64 | bytes of their payloads; a result counts as long as the worker's answer |
+//! | `stored`, `stored-bytes` | u64 | those of them that are on the disk, also after a stop; bytes of their payloads |
+//! | `storage-errors` | u64 | times that the disk did not do what it should |
 //! | `acknowledge-mean-ms`, `acknowledge-p99-ms` | double | time from sending a message (again) to its acknowledgement, mean and 99th percentile of the last 1000 at QoS 1 and 2, ms; 0 = none yet |
 //! | `snapshots`, `snapshots-dropped` | u64 | pictures that the broker has, and those that were taken for nothing: replaced by newer ones, too large, no connection |
 //! | `connected` | bool | whether there is a connection |
@@ -92,17 +108,20 @@ mod delays;
 mod encoder;
 mod herald;
 mod imp;
+mod keeper;
 mod keeping;
 mod link;
 mod outbox;
 mod payload;
 mod photographer;
 mod properties;
+mod record;
 mod retry;
 mod runner;
 mod session;
 mod settings;
 mod snapshot;
+mod store;
 mod tls;
 mod translator;
 

@@ -5,9 +5,16 @@
 //! its messages were sent already. What is dropped leaves a gap record, which goes out before anything else.
 
 mod gaps;
+mod message;
+mod outcome;
+mod shelf;
+mod storing;
 mod suspicion;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use orion_core::{
@@ -16,7 +23,9 @@ use orion_core::{
 };
 
 use self::{
-    gaps::{Gaps, OpenGap},
+    gaps::{Gaps, Missing, OpenGap},
+    message::{Content, Message},
+    shelf::Shelf,
     suspicion::Suspicion,
 };
 use super::{
@@ -26,6 +35,12 @@ use super::{
 };
 use crate::qos::Place;
 
+/// So many messages ahead must be in memory at least.
+const AHEAD: usize = 512;
+
+pub(super) use gaps::Unsaid;
+pub(super) use message::{Label, Slip};
+pub(super) use shelf::{Leftover, Record, Work};
 pub(super) use suspicion::Loss;
 
 /// A message that was handed to the connection.
@@ -71,19 +86,6 @@ pub(super) struct Aftermath {
 }
 
 #[derive(Debug)]
-struct Message {
-    ticket: u64,
-    frame: u64,
-    draft: Draft,
-    /// When it came, ns on the clock of [`Now::running`].
-    born: u64,
-    /// When it was sent last, ns on the same clock.
-    sent: Option<u64>,
-    /// It counts among those that were replayed.
-    replayed: bool,
-}
-
-#[derive(Debug)]
 enum Item {
     Message(Message),
     Gap(u64, OpenGap),
@@ -102,7 +104,8 @@ impl Item {
 struct Frame {
     /// Messages not yet acknowledged.
     left: usize,
-    place: Place,
+    /// None when its messages are on the disk: an index of many must be small.
+    place: Option<Box<Place>>,
     /// There was a buffer, so that it counts.
     counted: bool,
 }
@@ -118,6 +121,8 @@ pub(super) struct Outbox {
     open: BTreeMap<u64, Frame>,
     gaps: Gaps,
     suspicion: Suspicion,
+    /// None = memory only.
+    shelf: Option<Shelf>,
     fallen: Vec<Fallen>,
     /// The last connection was lost or the last attempt failed, and there is none since.
     outage: bool,
@@ -144,6 +149,7 @@ impl Outbox {
             open: BTreeMap::new(),
             gaps: Gaps::default(),
             suspicion: Suspicion::default(),
+            shelf: None,
             fallen: Vec::new(),
             outage: false,
             late_below: 0,
@@ -184,7 +190,7 @@ impl Outbox {
         let bytes: usize = drafts.iter().map(|draft| draft.body.size()).sum();
         let frame = self.next_frame;
         self.next_frame += 1;
-        self.open.insert(frame, Frame { left: drafts.len(), place, counted });
+        self.open.insert(frame, Frame { left: drafts.len(), place: Some(Box::new(place)), counted });
         let refused = match self.keeping.policy {
             OutagePolicy::Drop if self.outage => Some(Cause::NoConnection),
             _ if bytes > self.keeping.bytes => Some(Cause::QueueFull),
@@ -192,14 +198,22 @@ impl Outbox {
         };
         if let Some(cause) = refused {
             self.drop_frame(frame, cause);
-            drafts.into_iter().for_each(|draft| self.gaps.add(draft, cause));
+            drafts.iter().for_each(|draft| self.gaps.add(Missing::of(draft), cause));
+            self.soil_gaps();
             return;
         }
         self.make_room(drafts.len(), bytes);
+        self.make_memory(drafts.len(), bytes);
+        let born = i64::try_from(now.running).unwrap_or(i64::MAX);
         for draft in drafts {
-            let ticket = self.take_ticket();
-            self.bytes += draft.body.size();
-            self.waiting.push_back(Message { ticket, frame, draft, born: now.running, sent: None, replayed: false });
+            let (ticket, size) = (self.take_ticket(), draft.body.size());
+            self.bytes += size;
+            if let Some(shelf) = &mut self.shelf {
+                shelf.add(ticket, size);
+            }
+            let content = Content::Held(Arc::new(draft));
+            let (sent, replayed, on_disk) = (None, false, false);
+            self.waiting.push_back(Message { ticket, frame, content, size, born, sent, replayed, on_disk });
         }
         if self.outage {
             self.keep_newest();
@@ -230,12 +244,17 @@ impl Outbox {
         let window = if self.suspicion.careful() { 1 } else { window };
         while self.on_wire.len() < window {
             if let Some(gap) = self.gaps.next() {
+                self.soil_gaps();
                 let Some(sending) = self.send_gap(gap, now) else { continue };
                 return Some(sending);
             }
             // What has to wait again after a loss must still fit.
             if self.messages_on_wire() >= self.keeping.messages.max(1) {
                 return None;
+            }
+            self.look_ahead();
+            if self.waiting.front()?.is_away() {
+                return None; // until it is read
             }
             let message = self.waiting.pop_front()?;
             let Some(sending) = self.send_message(message, now) else { continue };
@@ -265,27 +284,52 @@ impl Outbox {
         Some(sending)
     }
 
+    /// Asks in good time for what is on the disk.
+    fn look_ahead(&mut self) {
+        let Some(shelf) = &mut self.shelf else { return };
+        let ahead = self.waiting.get(AHEAD.min(self.waiting.len().saturating_sub(1)));
+        let away = |message: &Message| matches!(message.content, Content::Away(_, false));
+        if ahead.is_some_and(away) || self.waiting.front().is_some_and(away) {
+            shelf.look_ahead();
+        }
+    }
+
+    fn soil_gaps(&mut self) {
+        if let Some(shelf) = &mut self.shelf {
+            shelf.soil_gaps();
+        }
+    }
+
     fn send_message(&mut self, mut message: Message, now: Now) -> Option<Sending> {
-        self.gaps.tell(&mut message.draft);
         let replayed = message.ticket < self.late_below;
-        let Ok(payload) = message.draft.body.bytes(now, replayed) else {
+        let Content::Held(draft) = &mut message.content else { return None };
+        let draft = Arc::make_mut(draft);
+        if self.gaps.tell(draft)
+            && let Some(shelf) = &mut self.shelf
+        {
+            shelf.soil(message.ticket);
+            shelf.soil_gaps();
+        }
+        let Ok(payload) = draft.body.bytes(now, replayed) else {
             // Does not happen with plain numbers and texts; if it did, it would stand in the way of all others.
             let frame = message.frame;
             self.give_up(message, Cause::WorkerError);
             self.discard(frame, Cause::WorkerError);
             return None;
         };
+        let (topic, content_type) = (draft.topic.clone(), draft.content_type.clone());
+        let (qos, retain) = (draft.qos, draft.retain);
         self.published += u64::from(message.sent.replace(now.running).is_none());
         self.replayed += u64::from(replayed && !message.replayed);
         message.replayed |= replayed;
         let sending = Sending {
             ticket: message.ticket,
-            topic: message.draft.topic.clone(),
+            topic,
             payload,
-            qos: message.draft.qos,
-            retain: message.draft.retain,
-            expiry: self.keeping.expiry_left(now.running.saturating_sub(message.born)),
-            content_type: message.draft.content_type.clone(),
+            qos,
+            retain,
+            expiry: self.keeping.expiry_left(now.age(message.born)),
+            content_type,
             replayed,
             facts: Vec::new(),
         };
@@ -296,13 +340,18 @@ impl Outbox {
     /// The broker has a message. A ticket that is not on the wire is ignored.
     pub(super) fn acknowledge(&mut self, ticket: u64, now: Now) {
         self.suspicion.acknowledged();
-        let Some(Item::Message(message)) = self.take_from_wire(ticket) else {
-            return;
+        let message = match self.take_from_wire(ticket) {
+            Some(Item::Message(message)) => message,
+            Some(Item::Gap(..)) => {
+                self.soil_gaps();
+                return;
+            }
+            None => return,
         };
-        self.bytes -= message.draft.body.size();
+        self.forget(&message);
         self.acknowledged += 1;
         // At QoS 0 it is merely written.
-        if let (Some(sent), 1..) = (message.sent, message.draft.qos) {
+        if let (Some(sent), 1..) = (message.sent, message.qos()) {
             self.delays.add(now.running.saturating_sub(sent));
         }
         if let Some(frame) = self.open.get_mut(&message.frame) {
@@ -324,8 +373,11 @@ impl Outbox {
 
     fn give_up_item(&mut self, item: Item) -> Option<GivenUp> {
         // A gap record that is refused is not replaced by another one.
-        let Item::Message(message) = item else { return None };
-        let given_up = GivenUp { topic: message.draft.topic.clone(), bytes: message.draft.body.size() };
+        let Item::Message(message) = item else {
+            self.soil_gaps();
+            return None;
+        };
+        let given_up = GivenUp { topic: message.topic().to_owned(), bytes: message.size };
         let frame = message.frame;
         self.give_up(message, Cause::Refused);
         self.discard(frame, Cause::Refused);
@@ -356,9 +408,12 @@ impl Outbox {
     pub(super) fn session_lost(&mut self) {
         while let Some(item) = self.on_wire.pop_back() {
             match item {
-                Item::Gap(_, gap) => self.gaps.put_back(gap),
+                Item::Gap(_, gap) => {
+                    self.gaps.put_back(gap);
+                    self.soil_gaps();
+                }
                 Item::Message(message) if self.open.contains_key(&message.frame) => self.waiting.push_front(message),
-                Item::Message(message) => self.bytes -= message.draft.body.size(),
+                Item::Message(message) => self.forget(&message),
             }
         }
         if self.outage && self.keeping.policy == OutagePolicy::Drop {
@@ -377,11 +432,19 @@ impl Outbox {
         if std::mem::take(&mut self.outage) {
             self.late_below = self.next_ticket;
         }
+        if let Some(shelf) = &mut self.shelf {
+            shelf.look_ahead();
+        }
     }
 
-    /// Gives up everything that is left.
+    /// Gives up everything that is left; what is on the disk stays there, in flight, for the next run.
     pub(super) fn close(&mut self) {
-        for _ in self.open.values().filter(|frame| frame.counted) {
+        let counts = |frame: &u64| self.open.get(frame).is_some_and(|frame| frame.counted);
+        let given_up = match &self.shelf {
+            Some(_) => self.unstored_frames().iter().filter(|frame| counts(frame)).count(),
+            None => self.open.keys().filter(|frame| counts(frame)).count(),
+        };
+        for _ in 0..given_up {
             self.ledger.drop_frame(Cause::Shutdown);
         }
         self.open.clear();
@@ -460,7 +523,7 @@ impl Outbox {
     fn expire(&mut self, now: Now) {
         let Some(expiry) = self.keeping.expiry() else { return };
         while let Some(message) = self.waiting.front()
-            && now.running.saturating_sub(message.born) >= expiry
+            && now.age(message.born) >= expiry
         {
             self.discard(message.frame, Cause::TooOld);
         }
@@ -475,7 +538,7 @@ impl Outbox {
         let mut stale = Vec::new();
         for frame in self.waiting.make_contiguous().chunk_by(|a, b| a.frame == b.frame).rev() {
             // All of them, so no short-cut.
-            let newer = frame.iter().filter(|message| topics.insert(message.draft.topic.as_str())).count();
+            let newer = frame.iter().filter(|message| topics.insert(message.topic())).count();
             if newer == 0 {
                 stale.push(frame[0].frame);
             }
@@ -496,17 +559,29 @@ impl Outbox {
     }
 
     fn give_up(&mut self, message: Message, cause: Cause) {
-        self.bytes -= message.draft.body.size();
-        self.gaps.add(message.draft, cause);
+        self.forget(&message);
+        self.gaps.add(message.missing(), cause);
+        self.soil_gaps();
+    }
+
+    fn forget(&mut self, message: &Message) {
+        self.bytes -= message.size;
+        if let Some(shelf) = &mut self.shelf {
+            shelf.forget(message);
+        }
     }
 
     fn drop_frame(&mut self, frame: u64, cause: Cause) {
         if let Some(frame) = self.open.remove(&frame).filter(|frame| frame.counted) {
             self.ledger.drop_frame(cause);
-            self.fallen.push(Fallen { cause, place: frame.place });
+            self.fallen.push(Fallen { cause, place: frame.place.map_or_else(Place::default, |place| *place) });
         }
     }
 }
 
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

@@ -11,6 +11,7 @@ use orion_core::{
     topic::{RAW_TYPE, TopicError, TopicTemplate, TopicValues},
     wire::InferenceResult,
 };
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::meta::{FrameInfo, Inference};
@@ -45,6 +46,24 @@ pub(super) struct Now {
     pub(super) running: u64,
 }
 
+impl Now {
+    /// How long ago that was on the running clock, ns.
+    pub(super) fn age(self, then: i64) -> u64 {
+        (i128::from(self.running) - i128::from(then)).clamp(0, u64::MAX.into()) as u64
+    }
+
+    /// A time on the running clock by the wall clock, which goes on over a restart.
+    pub(super) fn wall_of(self, then: i64) -> u64 {
+        self.wall.saturating_sub(self.age(then))
+    }
+
+    /// The reverse; what is in the future by a clock that was set back is now.
+    pub(super) fn running_of(self, then: u64) -> i64 {
+        let age = self.wall.saturating_sub(then);
+        (i128::from(self.running) - i128::from(age)).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+}
+
 /// How messages are to be published.
 #[derive(Debug, Clone)]
 pub(super) struct Delivery {
@@ -69,7 +88,7 @@ pub(super) struct Draft {
 }
 
 /// Which result a message carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Origin {
     /// Where it would be said that this one is missing.
     pub(super) gap_topic: String,
@@ -93,10 +112,12 @@ pub(super) enum Body {
 #[derive(Debug, Clone)]
 pub(super) struct Timed {
     pub(super) report: Report,
-    captured: u64,
-    answered: u64,
+    /// ns since 1970.
+    pub(super) captured: u64,
+    /// ns on the clock of [`Now::running`]; negative when that began later.
+    pub(super) answered: i64,
     /// Of the worker's answer, bytes.
-    size: usize,
+    pub(super) size: usize,
 }
 
 impl Body {
@@ -116,9 +137,9 @@ impl Body {
         match self {
             Self::Raw(bytes) => Ok(bytes.clone()),
             Self::Report(timed) => {
-                timed.report.latency_ms = ms(since(now.wall, timed.captured));
+                timed.report.latency_ms = ms(since(now.wall.into(), timed.captured.into()));
                 timed.report.replayed = replayed;
-                timed.report.stages.publish_ms = ms(since(now.running, timed.answered));
+                timed.report.stages.publish_ms = ms(since(now.running.into(), timed.answered.into()));
                 serde_json::to_vec(&timed.report).map(Bytes::from)
             }
         }
@@ -126,9 +147,8 @@ impl Body {
 }
 
 /// `later` − `earlier`, ns; negative when two clocks disagree.
-fn since(later: u64, earlier: u64) -> i64 {
-    let difference = i128::from(later) - i128::from(earlier);
-    difference.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+fn since(later: i128, earlier: i128) -> i64 {
+    (later - earlier).clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 /// Bytes without Orion metas, and what is known about them.
@@ -186,8 +206,8 @@ pub(super) fn report(
         return Ok(draft(Body::Raw(inference.result.clone().into())));
     };
     let stages = Stages {
-        queue_ms: ms(since(inference.sent, frame.arrived)),
-        worker_ms: ms(since(inference.answered, inference.sent)),
+        queue_ms: ms(since(inference.sent.into(), frame.arrived.into())),
+        worker_ms: ms(since(inference.answered.into(), inference.sent.into())),
         publish_ms: 0.0,
     };
     let report = Report {
@@ -204,7 +224,8 @@ pub(super) fn report(
         lost_since_last: inference.lost.clone(),
         replayed: false,
     };
-    let timed = Timed { report, captured: frame.captured, answered: inference.answered, size: inference.result.len() };
+    let answered = i64::try_from(inference.answered).unwrap_or(i64::MAX);
+    let timed = Timed { report, captured: frame.captured, answered, size: inference.result.len() };
     Ok(draft(Body::Report(Box::new(timed))))
 }
 

@@ -157,6 +157,11 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .blurb("What becomes of messages while there is no connection (default: keep)")
             .mutable_playing()
             .build(),
+        glib::ParamSpecString::builder("buffer-directory")
+            .nick("Buffer directory")
+            .blurb("Folder of this sink alone, made if it is not there, in which messages survive a crash, a power cut and a restart until they are acknowledged; with it max-buffered-messages and -bytes may be large; empty = memory only (default: empty)")
+            .mutable_ready()
+            .build(),
         glib::ParamSpecUInt::builder("message-expiry-interval")
             .nick("Message expiry interval")
             .blurb("Seconds after which a message is worthless: it is dropped here and, with MQTT 5, by the broker; 0 = never (default: 0)")
@@ -208,7 +213,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .default_value(d.privacy)
             .mutable_playing()
             .build(),
-        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, replayed, gap-records, buffered, buffered-bytes, acknowledge-mean-ms, acknowledge-p99-ms, snapshots, snapshots-dropped) and connection (connected, reconnects, connection-failures, last-error)"),
+        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, replayed, gap-records, buffered, buffered-bytes, stored, stored-bytes, storage-errors, acknowledge-mean-ms, acknowledge-p99-ms, snapshots, snapshots-dropped) and connection (connected, reconnects, connection-failures, last-error)"),
     ]
 }
 
@@ -239,6 +244,7 @@ pub(super) fn get(settings: &Settings, pspec: &glib::ParamSpec) -> glib::Value {
         "max-buffered-messages" => settings.max_buffered.to_value(),
         "max-buffered-bytes" => settings.max_buffered_bytes.to_value(),
         "outage-policy" => settings.outage_policy.to_value(),
+        "buffer-directory" => settings.buffer_directory.to_value(),
         "message-expiry-interval" => settings.message_expiry.to_value(),
         "room-id" => settings.room_id.to_value(),
         "snapshot-topic" => settings.snapshot_topic.as_ref().map_or("", |topic| topic.as_str()).to_value(),
@@ -286,6 +292,7 @@ pub(super) fn set(settings: &mut Settings, property: &str, value: &glib::Value) 
         "max-buffered-messages" => settings.max_buffered = number(),
         "max-buffered-bytes" => keep(value, &mut settings.max_buffered_bytes),
         "outage-policy" => keep(value, &mut settings.outage_policy),
+        "buffer-directory" => settings.buffer_directory = text(),
         "message-expiry-interval" => settings.message_expiry = number(),
         "room-id" => settings.room_id = text(),
         "snapshot-topic" => return settings.set_snapshot_topic(&text()),

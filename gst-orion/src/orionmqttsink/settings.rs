@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The values of the properties, and what the client makes of them.
 
-use std::{collections::BTreeMap, fs, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc, time::Duration};
 
 use orion_core::{
     profile::frigate::Config,
@@ -16,6 +16,7 @@ use super::{
     payload::Delivery,
     photographer::Order,
     session::Version,
+    store::{Former, Store, StoreError},
     tls::{TlsFileError, TlsSettings},
     translator::{self, Profile},
 };
@@ -36,6 +37,8 @@ pub(super) enum ConfigError {
     SessionWithoutId,
     #[error(transparent)]
     Tls(#[from] TlsFileError),
+    #[error("buffer-directory {folder:?}: {source}")]
+    Buffer { folder: String, source: StoreError },
 }
 
 #[derive(Clone)]
@@ -76,6 +79,8 @@ pub(super) struct Settings {
     /// Of payload.
     pub(super) max_buffered_bytes: u64,
     pub(super) outage_policy: OutagePolicy,
+    /// Empty = memory only.
+    pub(super) buffer_directory: String,
     /// s, 0 = never.
     pub(super) message_expiry: u32,
     pub(super) max_reconnect_interval: Duration,
@@ -114,6 +119,7 @@ impl Default for Settings {
             max_buffered: 1000,
             max_buffered_bytes: 64 * 1024 * 1024,
             outage_policy: OutagePolicy::default(),
+            buffer_directory: String::new(),
             message_expiry: 0,
             max_reconnect_interval: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(2),
@@ -231,6 +237,19 @@ impl Settings {
             policy: self.outage_policy,
             expiry_s: self.message_expiry,
         }
+    }
+
+    /// Opens the folder for what waits; none = it waits in memory only.
+    ///
+    /// # Errors
+    /// [`ConfigError::Buffer`] says why the folder cannot be used.
+    pub(super) fn store(&self) -> Result<Option<(Store, Former)>, ConfigError> {
+        let folder = &self.buffer_directory;
+        if folder.is_empty() {
+            return Ok(None);
+        }
+        let opened = Store::open(Path::new(folder));
+        opened.map(Some).map_err(|source| ConfigError::Buffer { folder: folder.clone(), source })
     }
 
     /// Where to connect to.

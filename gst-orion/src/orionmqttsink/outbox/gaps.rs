@@ -8,11 +8,13 @@ use orion_core::{
     ledger::Cause,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::super::payload::{Body, Draft, Origin};
 
 /// A gap record before it goes out; only then it is dated.
-#[derive(Debug, Clone)]
-pub(super) struct OpenGap {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct OpenGap {
     pub(super) topic: String,
     pub(super) qos: u8,
     origin: Origin,
@@ -45,6 +47,34 @@ impl OpenGap {
     }
 }
 
+/// What is known of a message that will not be published.
+#[derive(Debug)]
+pub(super) struct Missing {
+    pub(super) topic: String,
+    pub(super) qos: u8,
+    pub(super) origin: Option<Origin>,
+    /// `lost_since_last` of a report; none = it is no report.
+    pub(super) lost: Option<BTreeMap<String, u64>>,
+}
+
+impl Missing {
+    pub(super) fn of(draft: &Draft) -> Self {
+        let lost = match &draft.body {
+            Body::Report(timed) => Some(timed.report.lost_since_last.clone()),
+            Body::Raw(_) => None,
+        };
+        Self { topic: draft.topic.clone(), qos: draft.qos, origin: draft.origin.clone(), lost }
+    }
+}
+
+/// All that has to survive a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Unsaid {
+    /// Records not yet acknowledged, the oldest first.
+    pub(super) open: Vec<OpenGap>,
+    pub(super) unreported: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
 /// Records that wait to be said, and the counts that the next report of each topic adds to its own.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
@@ -55,20 +85,20 @@ pub(super) struct Gaps {
 
 impl Gaps {
     /// A message will not be published.
-    pub(super) fn add(&mut self, draft: Draft, cause: Cause) {
-        if let Body::Report(timed) = draft.body {
-            let lost = self.unreported.entry(draft.topic).or_default();
-            sum(lost, &timed.report.lost_since_last);
+    pub(super) fn add(&mut self, missing: Missing, cause: Cause) {
+        if let Some(more) = missing.lost {
+            let lost = self.unreported.entry(missing.topic).or_default();
+            sum(lost, &more);
             *lost.entry(cause.as_str().to_owned()).or_default() += 1;
         }
-        let Some(origin) = draft.origin else { return };
+        let Some(origin) = missing.origin else { return };
         match self.open.iter_mut().find(|gap| gap.is_of(&origin, cause)) {
             Some(gap) => gap.ranges.add(origin.seq),
             None => {
                 let mut ranges = SeqRanges::default();
                 ranges.add(origin.seq);
                 let topic = origin.gap_topic.clone();
-                self.open.push_back(OpenGap { topic, qos: draft.qos, origin, cause, ranges });
+                self.open.push_back(OpenGap { topic, qos: missing.qos, origin, cause, ranges });
             }
         }
     }
@@ -88,13 +118,26 @@ impl Gaps {
         self.open.pop_front()
     }
 
-    /// Adds to a report what those that are gone would have said.
-    pub(super) fn tell(&mut self, draft: &mut Draft) {
+    /// Adds to a report what those that are gone would have said; says whether there was anything to add.
+    pub(super) fn tell(&mut self, draft: &mut Draft) -> bool {
         if let Body::Report(timed) = &mut draft.body
             && let Some(lost) = self.unreported.remove(&draft.topic)
         {
             sum(&mut timed.report.lost_since_last, &lost);
+            return true;
         }
+        false
+    }
+
+    /// What is to survive a restart; `on_wire` was said and is not yet acknowledged.
+    pub(super) fn unsaid<'a>(&'a self, on_wire: impl Iterator<Item = &'a OpenGap>) -> Unsaid {
+        Unsaid { open: on_wire.chain(&self.open).cloned().collect(), unreported: self.unreported.clone() }
+    }
+
+    /// Takes over what a former run did not say.
+    pub(super) fn restore(&mut self, unsaid: &Unsaid) {
+        self.open = unsaid.open.iter().cloned().collect();
+        self.unreported.clone_from(&unsaid.unreported);
     }
 
     /// How many wait.

@@ -11,7 +11,7 @@ use crate::{
 
 const NOW: Now = Now { wall: 0, running: 0 };
 
-const KEEPING: Keeping = Keeping { messages: 10, bytes: 1 << 20, policy: OutagePolicy::Keep, expiry_s: 0 };
+pub(super) const KEEPING: Keeping = Keeping { messages: 10, bytes: 1 << 20, policy: OutagePolicy::Keep, expiry_s: 0 };
 
 fn outbox(messages: usize) -> Outbox {
     Outbox::new(Keeping { messages, ..KEEPING })
@@ -21,7 +21,7 @@ fn at_s(seconds: u64) -> Now {
     Now { wall: 0, running: seconds * 1_000_000_000 }
 }
 
-fn raw(text: &str) -> Draft {
+pub(super) fn raw(text: &str) -> Draft {
     Draft {
         topic: "t".into(),
         body: Body::Raw(Bytes::copy_from_slice(text.as_bytes())),
@@ -32,7 +32,7 @@ fn raw(text: &str) -> Draft {
     }
 }
 
-fn report(seq: u64, lost: u64) -> Draft {
+pub(super) fn report(seq: u64, lost: u64) -> Draft {
     let result = json!({
         "type": "x", "instance_id": "a", "room_id": "", "timestamp": "t", "frame_seq": seq,
         "data": {"detections": [], "count": 0}, "timing": {"total_ms": 1.0},
@@ -88,7 +88,7 @@ fn send(outbox: &mut Outbox) -> Option<(u64, String)> {
     Some((sending.ticket, String::from_utf8(sending.payload.to_vec()).unwrap()))
 }
 
-fn adds_up(outbox: &Outbox) {
+pub(super) fn adds_up(outbox: &Outbox) {
     let ledger = outbox.ledger();
     let closed = ledger.forwarded() + ledger.dropped().total();
     assert_eq!(ledger.received(), closed + outbox.open.len() as u64);
@@ -119,7 +119,7 @@ fn delays_and_bytes_are_those_of_the_messages() {
     let at = |ms: u64| Now { wall: 0, running: ms * 1_000_000 };
     let mut outbox = outbox(10);
     push(&mut outbox, vec![raw("abc"), report(1, 0)]);
-    let answer = outbox.waiting[1].draft.body.size();
+    let answer = outbox.waiting[1].size;
     assert!(answer > 50 && outbox.buffered_bytes() == answer + 3);
     let tickets = [0, 0].map(|_| outbox.send(64, at(10)).unwrap().ticket);
     outbox.acknowledge(tickets[0], at(14));
