@@ -122,7 +122,6 @@ fn an_outage_of_the_broker_costs_nothing_but_what_the_bound_says() {
         hear(&mut at_least(sink, 10));
     }
     broker.kill();
-    let killed = Instant::now();
     let before = times.lock().unwrap().len();
     // The outage is what is measured, so this is no wait for something else.
     std::thread::sleep(Duration::from_secs(seconds));
@@ -132,7 +131,6 @@ fn an_outage_of_the_broker_costs_nothing_but_what_the_bound_says() {
     for sink in ["keep", "bounded", "newest", "none"] {
         hear(&mut at_least(sink, last));
     }
-    pipeline.by_name("keep").unwrap();
     pipeline.send_event(gst::event::Eos::new());
     let patience = gst::ClockTime::from_nseconds(PATIENCE.as_nanos() as u64);
     let ended = pipeline.bus().unwrap().timed_pop_filtered(patience, &[gst::MessageType::Eos, gst::MessageType::Error]);
@@ -146,7 +144,8 @@ fn an_outage_of_the_broker_costs_nothing_but_what_the_bound_says() {
     println!("{} frames in an outage of {seconds} s; longest interval {longest:?}", passed.len());
     let expected = seconds * RATE;
     assert!(passed.len() as u64 >= expected * 9 / 10, "{} frames, {expected} were expected", passed.len());
-    assert!(killed.elapsed() >= Duration::from_secs(seconds));
+    // Whoever waits for a broker waits for seconds.
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 
     let all: Vec<u64> = (0..produced).collect();
     let keep = story(&heard, "keep");

@@ -27,7 +27,7 @@ pub(crate) const INSTANCE_ID: &str = "^[A-Za-z0-9_-]+$";
 /// What a worker may call its results.
 pub(crate) const RESULT_TYPE: &str = "^[a-z0-9_]+$";
 
-/// Every message.
+/// Every message with a topic of its own; pictures have none unless `snapshot-topic` says so.
 pub const MESSAGES: &[Message] = &[
     Message::json::<Report>("inference", topic::DEFAULT_TEMPLATE, "Result of one frame"),
     Message::json::<Gap>("gap", "care/inferences/{instance_id}/gap", "Results that will never be published"),

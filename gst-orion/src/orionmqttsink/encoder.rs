@@ -2,7 +2,11 @@
 //! Makes JPEG pictures of raw frames, away from the streaming thread.
 
 use std::{
-    sync::mpsc::{self, SyncSender, TrySendError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, SyncSender},
+    },
     thread::JoinHandle,
 };
 
@@ -17,9 +21,10 @@ struct Job {
     done: Box<dyn FnOnce(Result<Bytes, String>) + Send>,
 }
 
-/// A thread that encodes one frame at a time; what comes in the meantime is refused.
+/// A thread that encodes one frame at a time; none waits.
 pub(super) struct Encoder {
     jobs: Option<SyncSender<Job>>,
+    busy: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -29,22 +34,23 @@ impl Encoder {
     /// # Errors
     /// When the system gives none.
     pub(super) fn start(name: &str) -> std::io::Result<Self> {
+        let busy = Arc::new(AtomicBool::new(false));
+        let idle = Arc::clone(&busy);
         let (jobs, work) = mpsc::sync_channel::<Job>(1);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             for Job { sample, done } in work {
                 done(encode(&sample));
+                idle.store(false, Ordering::Release);
             }
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), busy, thread: Some(thread) })
     }
 
     /// Takes a frame with its caps; says whether there was room. `done` is called from the thread with the picture.
     pub(super) fn offer(&self, sample: gst::Sample, done: impl FnOnce(Result<Bytes, String>) + Send + 'static) -> bool {
         let Some(jobs) = &self.jobs else { return false };
-        match jobs.try_send(Job { sample, done: Box::new(done) }) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
+        // It is emptied before the thread is free again, so there is room.
+        !self.busy.swap(true, Ordering::AcqRel) && jobs.try_send(Job { sample, done: Box::new(done) }).is_ok()
     }
 }
 
@@ -88,7 +94,13 @@ mod tests {
         ];
         let mut outcome = frames.into_iter().map(|frame| {
             let sender = sender.clone();
-            assert!(encoder.offer(frame, move |result| sender.send(result).unwrap()));
+            // It may not have come back from the one before.
+            while !encoder.offer(frame.clone(), {
+                let sender = sender.clone();
+                move |result| sender.send(result).unwrap()
+            }) {
+                std::thread::yield_now();
+            }
             results.recv_timeout(Duration::from_secs(20)).unwrap()
         });
         let picture = outcome.next().unwrap().unwrap();

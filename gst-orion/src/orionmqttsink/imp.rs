@@ -52,14 +52,14 @@ struct State {
     keeper: Option<Keeper>,
 }
 
-// `photographer` may be held while another is taken; no other two are held at once, and none during I/O.
+// Order: `photographer`, `settings`, `state`; whoever holds one takes later ones only. None is held during I/O.
 #[derive(Default)]
 pub struct OrionMqttSink {
     settings: Mutex<Settings>,
     state: Mutex<Option<State>>,
     photographer: Mutex<Photographer>,
     translator: Mutex<Translator>,
-    /// For warnings about pictures.
+    /// For warnings about frames.
     gate: Mutex<Gate>,
 }
 
@@ -88,16 +88,12 @@ impl ObjectImpl for OrionMqttSink {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let (changed, keeping, private) = {
+        let changed = {
             let mut settings = lock(&self.settings);
-            (properties::set(&mut settings, pspec.name(), value), settings.keeping(), settings.snapshots().is_none())
+            let changed = properties::set(&mut settings, pspec.name(), value);
+            self.apply(&settings);
+            changed
         };
-        if let Some(link) = self.link() {
-            link.set_keeping(keeping);
-            if private {
-                link.clear_snapshots();
-            }
-        }
         if let Err(why) = changed {
             gst::element_imp_warning!(
                 self,
@@ -194,9 +190,12 @@ impl BaseSinkImpl for OrionMqttSink {
                 return Err(no_thread(error));
             }
         };
+        lock(&self.settings).running_profile = Some(settings.profile);
         *lock(&self.translator) = Translator::new(settings.profile, settings.event_threshold);
         let ticks = (settings.profile == Profile::Frigate).then(|| self.start_ticks());
         *lock(&self.state) = Some(State { link, client: Some(client), ticks, keeper });
+        // What was set in the meantime counts, too.
+        self.apply(&lock(&self.settings));
         Ok(())
     }
 
@@ -220,16 +219,26 @@ impl BaseSinkImpl for OrionMqttSink {
         if let Some(link) = self.link() {
             link.close();
         }
+        lock(&self.settings).running_profile = None;
         Ok(())
     }
 
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let link = self.link().ok_or(gst::FlowError::Flushing)?;
         let place = self.place(buffer);
-        let messages = self.messages(buffer, place).map_err(|error| {
-            gst::element_imp_error!(self, gst::ResourceError::Write, ("{error}"));
-            gst::FlowError::Error
-        })?;
+        let messages = match self.messages(buffer, place) {
+            Ok(messages) => messages,
+            // What a worker says must not end the pipeline.
+            Err(error @ (PayloadError::Topic(_) | PayloadError::Encoding(_))) => {
+                self.warn(gst::ResourceError::Write, &error.to_string());
+                None
+            }
+            Err(error) => {
+                link.refuse(Cause::Refused, place);
+                gst::element_imp_error!(self, gst::ResourceError::Write, ("{error}"));
+                return Err(gst::FlowError::Error);
+            }
+        };
         match messages {
             Some(messages) => link.push(messages, place, now()),
             None => link.refuse(Cause::WorkerError, place),
@@ -391,32 +400,44 @@ impl OrionMqttSink {
 
     /// Takes a picture of a frame with a detection, if that is wished.
     fn photograph(&self, buffer: &gst::Buffer, results: &[&InferenceResult]) {
-        let Some(wish) = lock(&self.settings).snapshots() else { return };
+        let Some(order) = lock(&self.settings).snapshots() else { return };
+        if !self.link().is_some_and(|link| link.wants_snapshots()) {
+            return;
+        }
         let scene = Scene { buffer, caps: self.obj().sink_pad().current_caps(), results };
         let element = self.obj().downgrade();
-        lock(&self.photographer).look(&scene, &wish, now().running, move |outcome| {
+        let number = order.number;
+        lock(&self.photographer).look(&scene, &order, now().running, move |outcome| {
             if let Some(element) = element.upgrade() {
-                element.imp().photographed(outcome);
+                element.imp().photographed(outcome, number);
             }
         });
     }
 
     /// Called from any thread.
-    fn photographed(&self, outcome: Result<Snapshot, PictureError>) {
+    fn photographed(&self, outcome: Result<Snapshot, PictureError>, order: u64) {
         match outcome {
-            // Privacy may have been asked for since.
-            Ok(snapshot) if lock(&self.settings).snapshots().is_some() => {
+            Ok(snapshot) => {
                 if let Some(link) = self.link() {
-                    link.offer_snapshot(snapshot, now());
+                    link.offer_snapshot(snapshot, order, now());
                 }
             }
-            Ok(_) => {}
-            Err(error) => {
-                let text = error.to_string();
-                if lock(&self.gate).admits(&text, Instant::now()) {
-                    gst::element_imp_warning!(self, gst::StreamError::Encode, ("{text}"));
-                }
-            }
+            Err(error) => self.warn(gst::StreamError::Encode, &error.to_string()),
+        }
+    }
+
+    /// Says something, the same once a minute at most.
+    fn warn(&self, error: impl gst::MessageErrorDomain, text: &str) {
+        let admitted = lock(&self.gate).admits(text, Instant::now());
+        if admitted {
+            gst::element_imp_warning!(self, error, ("{text}"));
+        }
+    }
+
+    /// Tells the link what the properties say that may change while it runs.
+    fn apply(&self, settings: &Settings) {
+        if let Some(link) = self.link() {
+            link.apply(settings.keeping(), settings.snapshots().map(|order| order.number));
         }
     }
 

@@ -15,12 +15,13 @@ use orion_core::{
 use tokio::sync::Notify;
 
 use super::{
+    album::{Album, Verdict},
     delays::Summary,
     herald::Herald,
     keeping::Keeping,
     outbox::{Aftermath, Fallen, GivenUp, Loss, Outbox, Sending},
     payload::{Draft, Now},
-    snapshot::{Album, Snapshot, Verdict},
+    snapshot::Snapshot,
 };
 use crate::qos::Place;
 
@@ -168,9 +169,13 @@ impl Link {
         self.book().outbox.refuse(cause, place);
     }
 
-    /// See [`Outbox::set_keeping`].
-    pub(super) fn set_keeping(&self, keeping: Keeping) {
-        self.book().outbox.set_keeping(keeping);
+    /// See [`Outbox::set_keeping`] and [`Album::set_order`].
+    pub(super) fn apply(&self, keeping: Keeping, pictures: Option<u64>) {
+        let mut book = self.book();
+        book.outbox.set_keeping(keeping);
+        book.album.set_order(pictures);
+        drop(book);
+        self.wake.notify_one();
     }
 
     /// The frames dropped since the last call, and the book as it stands with them.
@@ -357,14 +362,14 @@ impl Link {
     }
 
     /// See [`Album::offer`].
-    pub(super) fn offer_snapshot(&self, snapshot: Snapshot, now: Now) {
-        self.book().album.offer(snapshot, now.running);
+    pub(super) fn offer_snapshot(&self, snapshot: Snapshot, order: u64, now: Now) {
+        self.book().album.offer(snapshot, order, now.running);
         self.wake.notify_one();
     }
 
-    /// See [`Album::clear`].
-    pub(super) fn clear_snapshots(&self) {
-        self.book().album.clear();
+    /// See [`Album::is_open`].
+    pub(super) fn wants_snapshots(&self) -> bool {
+        self.book().album.is_open()
     }
 
     /// See [`Album::send`].

@@ -21,7 +21,10 @@
 //! up, as `refused`.
 //!
 //! With `snapshot-topic` frames with a detection are published as JPEG, one picture a topic in `snapshot-interval` at most; raw
-//! frames are encoded by a thread of their own (`jpegenc`). Pictures do not wait for a connection. `privacy` switches them off.
+//! frames are encoded by a thread of their own (`jpegenc`), one at a time. Pictures do not wait for a connection. `privacy` switches
+//! them off and erases what the broker has kept of them (`retain`), as does another `snapshot-topic`. When two connections in a row
+//! end on a picture, those of its size and more are left out for ten minutes. With MQTT 5 a picture carries the user properties
+//! `instance_id`, `room_id`, `label`, `frame_seq` and `timestamp`.
 //!
 //! `profile` chooses the form of results: Orion's reports, the JSON of DL Streamer's `gvametaconvert`
 //! ([`orion_core::profile::dlstreamer`]), or Frigate's events ([`orion_core::profile::frigate`]). Gap records are Orion's only.
@@ -102,6 +105,7 @@
 use gst::{glib, prelude::*};
 
 mod address;
+mod album;
 mod cause;
 mod client;
 mod delays;

@@ -31,6 +31,8 @@ pub(super) enum PictureError {
 
 /// Which pictures are wanted.
 pub(super) struct Order {
+    /// Another one after each change that makes earlier pictures unwanted.
+    pub(super) number: u64,
     pub(super) delivery: Delivery,
     /// Between two pictures of a topic at least.
     pub(super) interval: Duration,
@@ -52,7 +54,8 @@ pub(super) struct Photographer {
 }
 
 impl Photographer {
-    /// Takes a picture if there is something to see and it is time (`now` in ns); `done` gets it, at once or from another thread.
+    /// Takes a picture if there is something to see, it is time (`now` in ns) and nobody is busy with another one; `done` gets it,
+    /// at once or from another thread.
     pub(super) fn look(
         &mut self,
         scene: &Scene<'_>,
@@ -83,10 +86,16 @@ impl Photographer {
             ("timestamp", result.timestamp.clone()),
         ];
         let Delivery { qos, retain, .. } = order.delivery;
-        self.take(scene, move |picture| done(picture.map(|payload| Snapshot { topic, payload, qos, retain, facts })));
+        let due = topic.clone();
+        let done =
+            move |picture: Result<_, _>| done(picture.map(|payload| Snapshot { topic, payload, qos, retain, facts }));
+        if self.take(scene, done) {
+            self.schedule.taken(&due, now);
+        }
     }
 
-    fn take(&mut self, scene: &Scene<'_>, done: impl FnOnce(Result<Bytes, PictureError>) + Send + 'static) {
+    /// Says whether it was possible at all.
+    fn take(&mut self, scene: &Scene<'_>, done: impl FnOnce(Result<Bytes, PictureError>) + Send + 'static) -> bool {
         let name = scene.caps.as_ref().and_then(|caps| caps.structure(0)).map_or("nothing", |s| s.name().as_str());
         match name {
             JPEG => done(match scene.buffer.map_readable() {
@@ -97,17 +106,21 @@ impl Photographer {
                 if self.encoder.is_none() {
                     match Encoder::start("orion-snapshots") {
                         Ok(encoder) => self.encoder = Some(encoder),
-                        Err(error) => return done(Err(PictureError::Thread(error))),
+                        Err(error) => {
+                            done(Err(PictureError::Thread(error)));
+                            return true;
+                        }
                     }
                 }
                 let sample = gst::Sample::builder().buffer(scene.buffer);
                 let sample = scene.caps.iter().fold(sample, |sample, caps| sample.caps(caps)).build();
-                if let Some(encoder) = &self.encoder {
-                    // When it is busy this picture is skipped, like a frame that is too much.
-                    encoder.offer(sample, move |picture| done(picture.map_err(PictureError::Encoding)));
-                }
+                // When it is busy it is this camera's turn with its next frame.
+                let encoder = self.encoder.as_ref();
+                return encoder
+                    .is_some_and(|e| e.offer(sample, |picture| done(picture.map_err(PictureError::Encoding))));
             }
             other => done(Err(PictureError::Format(other.to_owned()))),
         }
+        true
     }
 }

@@ -297,7 +297,7 @@ pub(super) fn set(settings: &mut Settings, property: &str, value: &glib::Value) 
         "room-id" => settings.room_id = text(),
         "snapshot-topic" => return settings.set_snapshot_topic(&text()),
         "snapshot-interval" => settings.snapshot_interval = time(),
-        "privacy" => keep(value, &mut settings.privacy),
+        "privacy" => settings.set_privacy(value.get().unwrap_or_default()),
         "max-reconnect-interval" => settings.max_reconnect_interval = time(),
         "drain-timeout" => settings.drain_timeout = time(),
         _ => {}

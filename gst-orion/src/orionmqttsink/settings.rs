@@ -71,6 +71,10 @@ pub(super) struct Settings {
     pub(super) snapshot_interval: Duration,
     /// No picture leaves, whatever `snapshot_topic` says.
     pub(super) privacy: bool,
+    /// Counts the changes after which earlier pictures are not wanted any more.
+    snapshot_order: u64,
+    /// The one that the element was started with; none = it is not running.
+    pub(super) running_profile: Option<Profile>,
     pub(super) qos: u8,
     pub(super) retain: bool,
     /// s, 0 = off.
@@ -113,6 +117,8 @@ impl Default for Settings {
             snapshot_topic: None,
             snapshot_interval: Duration::from_secs(5),
             privacy: false,
+            snapshot_order: 0,
+            running_profile: None,
             qos: 1,
             retain: false,
             keep_alive: 10,
@@ -166,7 +172,14 @@ impl Settings {
             topic => TopicTemplate::parse_for_snapshot(topic).map(|template| Some(Arc::new(template))),
         };
         self.snapshot_topic = self.judge("snapshot-topic", valid.map_err(|e| format!("snapshot-topic: {e}")))?;
+        self.snapshot_order += 1;
         Ok(())
+    }
+
+    /// Lets no picture out, or does so again.
+    pub(super) fn set_privacy(&mut self, privacy: bool) {
+        self.privacy = privacy;
+        self.snapshot_order += 1;
     }
 
     /// Takes the topic of the own status, or keeps the old one.
@@ -219,14 +232,15 @@ impl Settings {
 
     /// Where results go.
     pub(super) fn topic(&self) -> Arc<TopicTemplate> {
-        self.topic.clone().unwrap_or_else(|| translator::default_template(self.profile).into())
+        let profile = self.running_profile.unwrap_or(self.profile);
+        self.topic.clone().unwrap_or_else(|| translator::default_template(profile).into())
     }
 
     /// Which pictures are wanted now, if any.
     pub(super) fn snapshots(&self) -> Option<Order> {
         let topic = self.snapshot_topic.as_ref().filter(|_| !self.privacy)?;
         let delivery = Delivery { topic: Arc::clone(topic), qos: self.qos, retain: self.retain };
-        Some(Order { delivery, interval: self.snapshot_interval })
+        Some(Order { number: self.snapshot_order, delivery, interval: self.snapshot_interval })
     }
 
     /// What is kept for the broker.
@@ -360,9 +374,11 @@ mod tests {
         assert!(settings.snapshots().is_none());
         settings.set_snapshot_topic("care/snapshots/{instance_id}/{label}").unwrap();
         assert!(settings.snapshots().is_some());
-        settings.privacy = true;
+        let first = settings.snapshots().map(|order| order.number);
+        settings.set_privacy(true);
         assert!(settings.snapshots().is_none());
-        settings.privacy = false;
+        settings.set_privacy(false);
+        assert_ne!(settings.snapshots().map(|order| order.number), first, "what was taken before is not wanted now");
         let error = settings.set_snapshot_topic("care/{type}").unwrap_err();
         assert!(error.starts_with("snapshot-topic: ") && error.contains("{label}"), "{error}");
         assert!(settings.snapshots().is_some() && refused(&settings).contains("snapshot-topic"));

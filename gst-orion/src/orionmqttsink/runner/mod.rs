@@ -19,13 +19,13 @@ use tokio::time;
 
 use self::{lap::Lap, way::Way};
 use super::{
+    album::Verdict,
     client::{Notice, Options, chance},
     link::Link,
     outbox::{GivenUp, Loss},
     payload::Now,
     retry::{Backoff, Gate},
     session::{Limits, Protocol, Will},
-    snapshot::Verdict,
 };
 
 /// Messages on the wire at most. Few, since they are what is repeated after a loss, and since mosquitto (seen: 2.0.11) acknowledges
