@@ -205,7 +205,7 @@ mod tests {
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
         let say = move |notice| heard.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
-        let options = settings.options("faulty").ok().unwrap();
+        let options = settings.options("faulty", |_| None).ok().unwrap();
         let now = || Now { wall: 0, running: 0 };
         let client = Client::start_with::<Faulty>(Arc::clone(&link), options, now, say).unwrap();
         while !link.statistics().connected {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 use std::{
+    env,
     sync::{Arc, LazyLock, Mutex},
     time::{Duration, Instant},
 };
@@ -151,7 +152,9 @@ impl ElementImpl for OrionMqttSink {
 impl BaseSinkImpl for OrionMqttSink {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
-        let options = settings.options(self.obj().name().as_str()).map_err(|error| config_error(&error))?;
+        let options = settings
+            .options(self.obj().name().as_str(), |name| env::var(name).ok())
+            .map_err(|error| config_error(&error))?;
         gst::debug!(CAT, imp = self, "publishing to {} as {}", options.broker, options.client_id);
         if settings.tls.insecure {
             gst::element_imp_warning!(

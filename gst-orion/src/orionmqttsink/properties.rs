@@ -64,12 +64,12 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecString::builder("username")
             .nick("User name")
-            .blurb("Name to log in with; empty = the one in uri, if any (default: empty)")
+            .blurb("Name to log in with; empty = the one in uri, else the environment variable ORION_MQTT_USERNAME (default: empty)")
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("password")
             .nick("Password")
-            .blurb("Password to log in with; cannot be read back; empty = none (default: empty)")
+            .blurb("Password to log in with; cannot be read back; empty = the environment variable ORION_MQTT_PASSWORD (default: empty)")
             .write_only()
             .mutable_ready()
             .build(),

@@ -22,6 +22,12 @@ use super::{
 };
 use crate::identity;
 
+/// Environment variable for the name to log in with, where no property says it.
+const USERNAME: &str = "ORION_MQTT_USERNAME";
+
+/// Environment variable for the password, where no property says it.
+const PASSWORD: &str = "ORION_MQTT_PASSWORD";
+
 /// Why the element cannot start.
 #[derive(Debug, Error)]
 pub(super) enum ConfigError {
@@ -31,7 +37,7 @@ pub(super) enum ConfigError {
     PasswordFile { file: String, source: io::Error },
     #[error("status-topic: {0}")]
     StatusTopic(#[from] TopicError),
-    #[error("a password needs a username")]
+    #[error("a password needs a username; set username or the environment variable {USERNAME}")]
     PasswordAlone,
     #[error("clean-start=false needs a client-id, by which the broker knows the session again; set client-id")]
     SessionWithoutId,
@@ -271,15 +277,21 @@ impl Settings {
         self.address.clone().unwrap_or_else(|| Address::plain(&self.host, self.port))
     }
 
-    /// What the client needs; reads the files that are named.
+    /// What the client needs; reads the files that are named and the `environment`.
     ///
     /// # Errors
     /// [`ConfigError`] names the property that cannot be used.
-    pub(super) fn options(&self, element: &str) -> Result<Options, ConfigError> {
+    pub(super) fn options(
+        &self,
+        element: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Options, ConfigError> {
         self.check()?;
         let broker = self.broker();
-        let user = Some(self.username.clone()).filter(|user| !user.is_empty()).or_else(|| broker.user.clone());
-        let password = self.read_password()?;
+        let said = |name| environment(name).filter(|text| !text.is_empty());
+        let user = Some(self.username.clone()).filter(|user| !user.is_empty());
+        let user = user.or_else(|| broker.user.clone()).or_else(|| said(USERNAME));
+        let password = self.read_password()?.or_else(|| said(PASSWORD));
         if user.is_none() && password.is_some() {
             return Err(ConfigError::PasswordAlone);
         }
@@ -334,19 +346,23 @@ mod tests {
 
     use super::*;
 
+    fn options(settings: &Settings) -> Result<Options, ConfigError> {
+        settings.options("sink", |_| None)
+    }
+
     fn refused(settings: &Settings) -> String {
-        settings.options("sink").err().map(|e| e.to_string()).unwrap_or_default()
+        options(settings).err().map(|e| e.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn defaults_are_usable() {
         let settings = Settings::default();
         assert_eq!(settings.topic().as_str(), DEFAULT_TEMPLATE);
-        let options = settings.options("sink").ok().unwrap();
-        assert_eq!(options.broker.to_string(), "127.0.0.1:1883");
-        assert_eq!(options.client_id.len(), 21);
-        assert_ne!(settings.options("sink").ok().unwrap().client_id, options.client_id);
-        assert!(options.tls.is_none() && options.user.is_none() && options.password.is_none());
+        let first = options(&settings).ok().unwrap();
+        assert_eq!(first.broker.to_string(), "127.0.0.1:1883");
+        assert_eq!(first.client_id.len(), 21);
+        assert_ne!(options(&settings).ok().unwrap().client_id, first.client_id);
+        assert!(first.tls.is_none() && first.user.is_none() && first.password.is_none());
     }
 
     #[test]
@@ -361,9 +377,9 @@ mod tests {
         assert!(why.contains("'#'") && why.contains("mqtt://"), "{why}");
         settings.set_topic("b").unwrap();
         settings.set_uri("mqtt://ann@b:1".into()).unwrap();
-        assert_eq!(settings.options("s").ok().unwrap().user.as_deref(), Some("ann"));
+        assert_eq!(options(&settings).ok().unwrap().user.as_deref(), Some("ann"));
         settings.username = "bob".into();
-        assert_eq!(settings.options("s").ok().unwrap().user.as_deref(), Some("bob"));
+        assert_eq!(options(&settings).ok().unwrap().user.as_deref(), Some("bob"));
         settings.set_uri(String::new()).unwrap();
         assert_eq!(settings.broker().to_string(), "127.0.0.1:1883");
     }
@@ -388,7 +404,7 @@ mod tests {
 
     #[test]
     fn the_status_goes_to_the_instance() {
-        let topic = |settings: &Settings| settings.options("s").ok().unwrap().status_topic;
+        let topic = |settings: &Settings| options(settings).ok().unwrap().status_topic;
         let mut settings = Settings::default();
         assert_eq!(topic(&settings), None);
         settings.set_status_topic("care/status/{instance_id}".into()).unwrap();
@@ -418,9 +434,30 @@ mod tests {
         let mut settings = Settings { clean_start: false, ..Settings::default() };
         assert!(refused(&settings).contains("set client-id"));
         settings.client_id = "ward-3".into();
-        assert_eq!(settings.options("s").ok().unwrap().session_expiry, Some(3600));
+        assert_eq!(options(&settings).ok().unwrap().session_expiry, Some(3600));
         settings.clean_start = true;
-        assert_eq!(settings.options("s").ok().unwrap().session_expiry, None);
+        assert_eq!(options(&settings).ok().unwrap().session_expiry, None);
+    }
+
+    #[test]
+    fn the_environment_says_what_no_property_says() {
+        let environment = |name: &str| match name {
+            "ORION_MQTT_USERNAME" => Some("env".to_owned()),
+            "ORION_MQTT_PASSWORD" => Some("secret".to_owned()),
+            _ => None,
+        };
+        let login = |settings: &Settings| {
+            let options = settings.options("s", environment).ok().unwrap();
+            (options.user.unwrap(), options.password.unwrap())
+        };
+        let mut settings = Settings::default();
+        assert_eq!(login(&settings), ("env".into(), "secret".into()));
+        settings.set_uri("mqtt://ann@b".into()).unwrap();
+        settings.password = "own".into();
+        assert_eq!(login(&settings), ("ann".into(), "own".into()));
+        let only_password = |name: &str| environment(name).filter(|_| name.ends_with("PASSWORD"));
+        let why = Settings::default().options("s", only_password).err().map(|e| e.to_string()).unwrap();
+        assert!(why.contains("ORION_MQTT_USERNAME") && !why.contains("secret"), "{why}");
     }
 
     #[test]
@@ -428,11 +465,11 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "from file\r\n").unwrap();
         let mut settings = Settings { password: "direct".into(), ..Settings::default() };
-        assert_eq!(refused(&settings), "a password needs a username");
+        assert!(refused(&settings).starts_with("a password needs a username"));
         settings.username = "ann".into();
-        assert_eq!(settings.options("s").ok().unwrap().password.as_deref(), Some("direct"));
+        assert_eq!(options(&settings).ok().unwrap().password.as_deref(), Some("direct"));
         settings.password_file = file.path().to_str().unwrap().into();
-        assert_eq!(settings.options("s").ok().unwrap().password.as_deref(), Some("from file"));
+        assert_eq!(options(&settings).ok().unwrap().password.as_deref(), Some("from file"));
         settings.password_file = "/nowhere/secret".into();
         let why = refused(&settings);
         assert!(why.contains("password-file") && why.contains("/nowhere/secret"), "{why}");

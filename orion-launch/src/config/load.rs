@@ -83,6 +83,10 @@ impl Loader<'_> {
     }
 
     fn variable(&mut self, name: &str, text: &str) {
+        // The sink reads these itself.
+        if ["ORION_MQTT_USERNAME", "ORION_MQTT_PASSWORD"].contains(&name) {
+            return;
+        }
         let Some(rest) = name.strip_prefix(keys::VARIABLE) else {
             return;
         };
@@ -171,7 +175,13 @@ mod tests {
         let file = "instance_id: a\nstream: {fps: 12.5}\nmqtt:\nhttp: {bind: \"\"}\n";
         let config = load(
             file,
-            &[("ORION_ROOM_ID", "007"), ("ORION_STREAM__FPS", "7"), ("ORION_TEST_DATA", "/x"), ("HOME", "/")],
+            &[
+                ("ORION_ROOM_ID", "007"),
+                ("ORION_STREAM__FPS", "7"),
+                ("ORION_TEST_DATA", "/x"),
+                ("ORION_MQTT_PASSWORD", "x"),
+                ("HOME", "/"),
+            ],
         );
         let config = config.unwrap();
         assert_eq!((config.instance_id.as_str(), config.room_id.as_str(), config.stream.fps), ("a", "007", 7.0));
