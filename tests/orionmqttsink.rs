@@ -483,3 +483,25 @@ fn starting_and_stopping_many_times_leaves_no_thread_behind() {
         wait_for_threads("cycled", 0);
     }
 }
+
+#[test]
+fn the_application_is_told_of_each_frame_that_is_dropped() {
+    let mut sink = Sink::at(free_port(), &[("max-buffered-messages", &2_u32)]);
+    for second in 0..5 {
+        let mut buffer = gst::Buffer::from_slice("x");
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_seconds(second));
+        sink.harness.push(buffer).unwrap();
+    }
+    let messages = std::iter::from_fn(|| sink.bus.pop_filtered(&[gst::MessageType::Qos]));
+    let told: Vec<_> = messages
+        .map(|message| {
+            let gst::MessageView::Qos(qos) = message.view() else { panic!("{message:?}") };
+            let (_live, running, stream, ..) = qos.get();
+            assert_eq!(running, stream);
+            let cause = message.structure().unwrap().get::<String>("cause").unwrap();
+            (running.map(gst::ClockTime::seconds), cause)
+        })
+        .collect();
+    let expected = |second| (Some(second), "queue_full".to_owned());
+    assert_eq!(told, [expected(0), expected(1), expected(2)]);
+}
