@@ -16,6 +16,7 @@ use orion_core::{
     contract::{self, ASYNCAPI_FILE, MESSAGES},
     gap::GAP_TYPE,
     ledger::Cause,
+    profile::{dlstreamer, frigate},
     report::Report,
     status::Status,
     topic::RAW_TYPE,
@@ -113,6 +114,50 @@ fn gap() -> Value {
     })
 }
 
+fn dlstreamer() -> Value {
+    json!({
+        "objects": [{
+            "detection": {
+                "bounding_box": {"x_max": 1.0, "x_min": 0.0, "y_max": 0.75, "y_min": 0.25},
+                "confidence": 0.5, "label": "person", "label_id": 0,
+            },
+            "h": 180, "roi_type": "person", "w": 640, "x": 0, "y": 90,
+        }],
+        "resolution": {"height": 360, "width": 640},
+        "source": "ward-3",
+        "tags": {
+            "capture_time": "2026-11-22T08:00:00.000000001Z", "frame_seq": 41, "instance_id": "ward-3", "room_id": "",
+            "type": "person_detection",
+        },
+        "timestamp": 1_500_000_000,
+    })
+}
+
+fn frigate() -> Value {
+    let snapshot = json!({
+        "frame_time": 1.5, "box": [10, 20, 51, 80], "area": 2460, "region": [0, 0, 640, 480], "score": 1.0, "attributes": [],
+        "current_estimated_speed": 0.0, "velocity_angle": 0.0, "path_data": [[[0.0, 1.0], 1.5]],
+        "recognized_license_plate": null, "recognized_license_plate_score": null,
+    });
+    let state = json!({
+        "id": "1.500000-aaaak9", "camera": "ward-3", "frame_time": 1.5, "snapshot": snapshot, "label": "person", "sub_label": null,
+        "top_score": 0.0, "false_positive": false, "start_time": 1.5, "end_time": 2.5, "score": 0.75, "box": [10, 20, 51, 80],
+        "area": 2460, "ratio": 0.5, "region": [0, 0, 640, 480], "active": true, "stationary": false, "motionless_count": 0,
+        "position_changes": 0, "current_zones": [], "entered_zones": [], "has_clip": false, "has_snapshot": false,
+        "attributes": {}, "current_attributes": [], "pending_loitering": false, "max_severity": null,
+        "current_estimated_speed": 0.0, "average_estimated_speed": 0.0, "velocity_angle": 0.0,
+        "path_data": [[[0.0469, 0.1667], 1.5]], "recognized_license_plate": null,
+    });
+    json!({"type": "end", "before": with(state.clone(), "/end_time", json!(null)), "after": state})
+}
+
+/// Without the field at a JSON pointer.
+fn without(mut message: Value, pointer: &str) -> Value {
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    assert!(message.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field).is_some(), "{pointer}");
+    message
+}
+
 /// With the value at a JSON pointer changed; a new field where there is none.
 fn with(mut message: Value, pointer: &str, value: Value) -> Value {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
@@ -144,6 +189,30 @@ fn what_is_written_is_accepted() {
     let [_, strict] = validators("status");
     for status in [Status::Online, Status::Offline, Status::Stopped] {
         assert!(strict.is_valid(&status.as_str().into()), "{status:?}");
+    }
+    let [open, strict] = validators("dlstreamer");
+    let no_size = without(without(dlstreamer(), "/objects/0/detection"), "/resolution");
+    let unlabelled = ["/objects/0/detection/label", "/objects/0/detection/label_id", "/objects/0/roi_type"];
+    let unlabelled = unlabelled.into_iter().fold(dlstreamer(), without);
+    for good in [
+        dlstreamer(),
+        no_size,
+        unlabelled,
+        with(dlstreamer(), "/objects", json!([])),
+        without(without(dlstreamer(), "/source"), "/timestamp"),
+    ] {
+        assert!(open.is_valid(&good) && strict.is_valid(&good), "{good}: {:?}", strict.validate(&good));
+        let frame: dlstreamer::Frame = serde_json::from_value(good.clone()).unwrap();
+        assert_eq!(serde_json::to_value(frame).unwrap(), good);
+    }
+    let [open, strict] = validators("frigate");
+    let mut good = vec![frigate(), with(frigate(), "/after/region", json!([0, 0, 0, 0]))];
+    good.extend(["new", "update"].map(|kind| with(frigate(), "/type", json!(kind))));
+    good.push(with(frigate(), "/before/path_data", json!([])));
+    for good in good {
+        assert!(open.is_valid(&good) && strict.is_valid(&good), "{good}: {:?}", strict.validate(&good));
+        let event: frigate::Event = serde_json::from_value(good.clone()).unwrap();
+        assert_eq!(serde_json::to_value(event).unwrap(), good);
     }
 }
 
@@ -178,10 +247,8 @@ fn a_field_that_is_missing_of_another_type_or_too_many_is_refused() {
         let pointers = required(&message);
         assert_eq!(pointers.len(), fields, "{pointers:?}");
         for pointer in pointers {
-            let (parent, field) = pointer.rsplit_once('/').unwrap();
-            let mut without = message.clone();
-            without.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field);
-            assert!(!open.is_valid(&without), "{name} without {pointer}");
+            let (parent, _) = pointer.rsplit_once('/').unwrap();
+            assert!(!open.is_valid(&without(message.clone(), &pointer)), "{name} without {pointer}");
             // No field is either true or a list of false.
             for wrong in [json!(true), json!([false])] {
                 assert!(!open.is_valid(&with(message.clone(), &pointer, wrong.clone())), "{name}: {pointer} = {wrong}");
@@ -246,6 +313,69 @@ fn a_value_out_of_range_is_refused() {
         ("/ranges/1/frames", json!(0)),
     ] {
         assert!(!gaps.is_valid(&with(gap(), pointer, wrong.clone())), "{pointer} = {wrong}");
+    }
+    let [frames, _] = validators("dlstreamer");
+    for (pointer, wrong) in [
+        ("/objects/0/detection/confidence", json!(7)),
+        ("/objects/0/detection/confidence", json!(-0.01)),
+        ("/objects/0/detection/bounding_box/x_max", json!(99)),
+        ("/objects/0/detection/bounding_box/x_min", json!(-5)),
+        ("/objects/0/detection/bounding_box/y_max", json!(1.01)),
+        ("/objects/0/detection/bounding_box/y_min", json!(-0.01)),
+        ("/objects/0/detection/label", json!("")),
+        ("/objects/0/detection/label_id", json!(-1)),
+        ("/objects/0/roi_type", json!("")),
+        ("/objects/0/x", json!(-1)),
+        ("/objects/0/w", json!(1.5)),
+        ("/resolution/width", json!(0)),
+        ("/resolution/height", json!(-1)),
+        ("/source", json!("")),
+        ("/tags/capture_time", json!("yesterday")),
+        ("/tags/capture_time", json!("2026-11-22T08:00:00Z")),
+        ("/tags/frame_seq", json!(-1)),
+        ("/tags/instance_id", json!("a b/#")),
+        ("/tags/instance_id", json!("")),
+        ("/tags/type", json!("Persons!")),
+        ("/timestamp", json!(-1)),
+    ] {
+        assert!(!frames.is_valid(&with(dlstreamer(), pointer, wrong.clone())), "{pointer} = {wrong}");
+    }
+    let [events, _] = validators("frigate");
+    assert!(!events.is_valid(&with(frigate(), "/type", json!("gone"))));
+    for (pointer, wrong) in [
+        ("/id", json!("1.5-aaaak9")),
+        ("/id", json!("1.500000-AAAAK9")),
+        ("/camera", json!("a b/#")),
+        ("/camera", json!("a".repeat(257))),
+        ("/label", json!("a".repeat(257))),
+        ("/frame_time", json!(-1)),
+        ("/start_time", json!(-1)),
+        ("/end_time", json!(-1)),
+        ("/top_score", json!(7)),
+        ("/top_score", json!(-0.01)),
+        ("/score", json!(1.01)),
+        ("/score", json!(-1)),
+        ("/ratio", json!(-1)),
+        ("/area", json!(-1)),
+        ("/box", json!([1, 2, 3])),
+        ("/box", json!([-1, 2, 3, 4])),
+        ("/region", json!([0, 0, 1, 1, 1])),
+        ("/motionless_count", json!(-1)),
+        ("/path_data", json!([[[1.1, 0.5], 1.5]])),
+        ("/path_data", json!([[[0.5, -0.1], 1.5]])),
+        ("/path_data", json!([[[0.5, 0.5], -1]])),
+        ("/path_data", json!([[[0.5], 1.5]])),
+        ("/path_data", json!([[[0.5, 0.5, 0.5], 1.5]])),
+        ("/path_data", json!([[[0.5, 0.5]]])),
+        ("/path_data", json!(vec![json!([[0.5, 0.5], 1.5]); 51])),
+        ("/snapshot/score", json!(7)),
+        ("/snapshot/frame_time", json!(-1)),
+        ("/snapshot/path_data", json!([[[0.5, 99], 1.5]])),
+    ] {
+        for state in ["/before", "/after"] {
+            let pointer = format!("{state}{pointer}");
+            assert!(!events.is_valid(&with(frigate(), &pointer, wrong.clone())), "{pointer} = {wrong}");
+        }
     }
     let [statuses, _] = validators("status");
     for wrong in [json!("Online"), json!("on"), json!(""), json!(null), json!({"state": "online"})] {

@@ -87,19 +87,6 @@ fn frigate_consumers_get_an_event_when_somebody_comes_and_one_at_the_end() {
 }
 
 #[test]
-fn an_event_ends_although_no_frame_comes_any_more() {
-    let broker = Broker::start();
-    let subscriber = Subscriber::new(broker.port(), "#");
-    let mut sink = sink(broker.port(), "frigate", &[("event-threshold", &0.3_f64)]);
-    // All of it is longer ago than objects are remembered.
-    for seq in 0..8 {
-        sink.harness.push(seen_ago(seq, 108 - seq)).unwrap();
-    }
-    let kinds = std::iter::repeat_with(|| json(&subscriber.next())["type"].as_str().unwrap().to_owned());
-    assert!(kinds.take(10).any(|kind| kind == "end"));
-}
-
-#[test]
 fn nothing_of_orions_own_is_said_to_other_systems_consumers() {
     let port = free_port();
     let mut sink = sink(port, "dlstreamer", &[("max-buffered-messages", &2_u32), ("topic", &"t")]);

@@ -17,7 +17,7 @@ pub const MAX_RANGES: usize = 1000;
 pub struct SeqRange {
     /// The first number.
     pub first: u64,
-    /// The last number.
+    /// The last number, never below the first.
     pub last: u64,
     /// How many of them are missing here: all of them, unless a long list had to be shortened.
     #[schemars(range(min = 1))]

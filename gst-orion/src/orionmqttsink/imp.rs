@@ -18,7 +18,7 @@ use super::{
     keeper::Keeper,
     link::{Drained, Link},
     outbox::Fallen,
-    payload::{self, Draft, Now, PayloadError, RawBuffer},
+    payload::{self, Delivery, Draft, Now, PayloadError, RawBuffer},
     photographer::{Photographer, PictureError, Scene},
     properties,
     retry::Gate,
@@ -53,7 +53,9 @@ struct State {
     keeper: Option<Keeper>,
 }
 
-// Order: `photographer`, `settings`, `state`; whoever holds one takes later ones only. None is held during I/O.
+// Order: `photographer`, `translator`, `settings`, `state`, then the link's own; whoever holds one takes later ones only. What was
+// translated first must be in line first, or a tick could end an object before an older update of it, so `translator` is held
+// while messages are put in line. None is held during I/O.
 #[derive(Default)]
 pub struct OrionMqttSink {
     settings: Mutex<Settings>,
@@ -229,22 +231,18 @@ impl BaseSinkImpl for OrionMqttSink {
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let link = self.link().ok_or(gst::FlowError::Flushing)?;
         let place = self.place(buffer);
-        let messages = match self.messages(buffer, place) {
-            Ok(messages) => messages,
+        match self.publish(buffer, place, &link) {
+            Ok(()) => {}
             // What a worker says must not end the pipeline.
             Err(error @ (PayloadError::Topic(_) | PayloadError::Encoding(_))) => {
                 self.warn(gst::ResourceError::Write, &error.to_string());
-                None
+                link.refuse(Cause::WorkerError, place);
             }
             Err(error) => {
                 link.refuse(Cause::Refused, place);
                 gst::element_imp_error!(self, gst::ResourceError::Write, ("{error}"));
                 return Err(gst::FlowError::Error);
             }
-        };
-        match messages {
-            Some(messages) => link.push(messages, place, now()),
-            None => link.refuse(Cause::WorkerError, place),
         }
         let (fallen, ledger) = link.take_fallen();
         self.post_qos(&fallen, &ledger);
@@ -300,6 +298,7 @@ impl OrionMqttSink {
         stats.set("acknowledged", statistics.acknowledged);
         stats.set("replayed", statistics.replayed);
         stats.set("gap-records", statistics.gap_records);
+        stats.set("messages-dropped", statistics.messages_dropped);
         stats.set("buffered", statistics.buffered);
         stats.set("buffered-bytes", statistics.buffered_bytes);
         stats.set("stored", statistics.stored);
@@ -316,14 +315,15 @@ impl OrionMqttSink {
         stats
     }
 
-    /// The messages of a buffer; none = it carries results, but not one that is valid.
-    fn messages(&self, buffer: &gst::Buffer, place: Place) -> Result<Option<Vec<Draft>>, PayloadError> {
+    /// Hands over the messages of a buffer.
+    fn publish(&self, buffer: &gst::Buffer, place: Place, link: &Link) -> Result<(), PayloadError> {
         let delivery = lock(&self.settings).delivery();
         let inferences = meta::inferences(buffer);
         let frame = meta::frame(buffer);
         if inferences.is_empty() {
             if frame.is_some() {
-                return Ok(Some(Vec::new()));
+                link.push(Vec::new(), place, now());
+                return Ok(());
             }
             let (id, room_id) = {
                 let settings = lock(&self.settings);
@@ -338,7 +338,8 @@ impl OrionMqttSink {
                 content_type: caps.as_ref().and_then(|caps| caps.structure(0)).map(|s| s.name().as_str()),
                 payload: &map,
             };
-            return Ok(Some(vec![payload::raw(&delivery, raw)?]));
+            link.push(vec![payload::raw(&delivery, raw)?], place, now());
+            return Ok(());
         }
         let mut results = Vec::with_capacity(inferences.len());
         for inference in &inferences {
@@ -349,10 +350,23 @@ impl OrionMqttSink {
         }
         self.photograph(buffer, &results.iter().map(|(_, result)| result).collect::<Vec<_>>());
         if results.is_empty() {
-            return Ok(None);
+            link.refuse(Cause::WorkerError, place);
+            return Ok(());
         }
         let seen = Seen { results, frame: frame.as_ref(), size: self.frame_size(), stream_time: place.stream_time() };
-        lock(&self.translator).translate(&delivery, seen, now()).map(Some)
+        let mut translator = lock(&self.translator);
+        link.push(translator.translate(&delivery, seen, now())?, place, now());
+        let complaint = translator.take_complaint();
+        drop(translator);
+        if let Some(lacking) = complaint {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                ("the size of the frames is not known: {lacking}"),
+                ["caps without width and height, and the worker says no frame_width and frame_height"]
+            );
+        }
+        Ok(())
     }
 
     /// Width and height of the pictures, if their caps say so, pixels.
@@ -363,11 +377,18 @@ impl OrionMqttSink {
     }
 
     /// Hands over what is said without a frame.
-    fn push_aside(&self, messages: Result<Vec<Draft>, PayloadError>) {
-        match (messages, self.link()) {
-            (Ok(messages), Some(link)) if !messages.is_empty() => link.push_aside(messages, now()),
-            (Err(error), _) => gst::warning!(CAT, imp = self, "{error}"),
-            _ => {}
+    fn push_aside(&self, say: impl FnOnce(&mut Translator, &Delivery) -> Result<Vec<Draft>, PayloadError>) {
+        let Some(link) = self.link() else { return };
+        let delivery = lock(&self.settings).delivery();
+        let mut translator = lock(&self.translator);
+        let said = say(&mut translator, &delivery).map(|messages| {
+            if !messages.is_empty() {
+                link.push_aside(messages, now());
+            }
+        });
+        drop(translator);
+        if let Err(error) = said {
+            gst::warning!(CAT, imp = self, "{error}");
         }
     }
 
@@ -389,16 +410,12 @@ impl OrionMqttSink {
 
     /// Says that objects have gone which no frame shows any more.
     fn tick(&self) {
-        let delivery = lock(&self.settings).delivery();
-        let messages = lock(&self.translator).tick(&delivery, now());
-        self.push_aside(messages);
+        self.push_aside(|translator, delivery| translator.tick(delivery, now()));
     }
 
     /// Ends what the profile has begun to tell.
     fn finish(&self) {
-        let delivery = lock(&self.settings).delivery();
-        let messages = lock(&self.translator).finish(&delivery);
-        self.push_aside(messages);
+        self.push_aside(Translator::finish);
     }
 
     /// Takes a picture of a frame with a detection, if that is wished.
@@ -468,5 +485,123 @@ impl OrionMqttSink {
             Notice::Storage(text) => gst::element_imp_warning!(self, gst::ResourceError::Failed, ("{text}")),
             Notice::Dropped(fallen, ledger) => self.post_qos(fallen, ledger),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, thread};
+
+    use orion_core::{profile::frigate::Config, report::ClockSource};
+
+    use super::*;
+    use crate::meta::{FrameInfo, Inference};
+
+    /// How long a busy machine may take.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A sink that makes events without a broker, of which each object is one at once.
+    fn sink(forget_after: u64) -> super::super::OrionMqttSink {
+        gst::init().unwrap();
+        crate::plugin_register_static().unwrap();
+        let sink = glib::Object::new::<super::super::OrionMqttSink>();
+        sink.set_property("host", "127.0.0.1");
+        sink.set_property("port", 9_u32);
+        sink.set_property_from_str("profile", "frigate");
+        sink.set_state(gst::State::Paused).unwrap();
+        let config = Config { threshold: 0.0, end_after: forget_after, forget_after, ..Config::default() };
+        *lock(&sink.imp().translator) = Translator::with(Profile::Frigate, config);
+        sink
+    }
+
+    /// A frame with a person, of which nobody says how large it is; the camera has no clock.
+    fn buffer(seq: u64) -> gst::Buffer {
+        let mut buffer = gst::Buffer::new();
+        let frame = FrameInfo {
+            seq,
+            epoch: 0,
+            captured: seq,
+            clock_source: ClockSource::Camera,
+            arrived: 0,
+            instance_id: "ward".into(),
+            room_id: String::new(),
+            planned: None,
+        };
+        let result = serde_json::json!({
+            "type": "x", "instance_id": "ward", "room_id": "", "timestamp": "t", "frame_seq": seq, "timing": {"total_ms": 1.0},
+            "data": {
+                "detections": [{"bbox": {"x": 5.0, "y": 5.0, "width": 5.0, "height": 5.0}, "confidence": 0.5, "label": "person"}],
+                "count": 1,
+            },
+        });
+        let (kind, result) = ("x".into(), result.to_string());
+        let inference = Inference { kind, result, sent: 0, answered: 0, lost: BTreeMap::new() };
+        let inner = buffer.get_mut().unwrap();
+        meta::set_frame(inner, &frame).unwrap();
+        meta::add_inference(inner, &inference).unwrap();
+        buffer
+    }
+
+    fn buffered(sink: &super::super::OrionMqttSink) -> u64 {
+        sink.property::<gst::Structure>("stats").get("buffered").unwrap()
+    }
+
+    #[test]
+    fn the_timer_ends_an_event_although_no_frame_comes_any_more() {
+        let sink = sink(1);
+        sink.imp().render(&buffer(1)).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while buffered(&sink) < 2 {
+            assert!(Instant::now() < deadline, "no end: {:?}", sink.property::<gst::Structure>("stats"));
+            thread::sleep(Duration::from_millis(10));
+        }
+        let left = lock(&sink.imp().translator).finish(&lock(&sink.imp().settings).delivery()).unwrap();
+        assert!(left.is_empty(), "it was the end");
+        sink.set_state(gst::State::Null).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_said_between_a_translation_and_its_place_in_line() {
+        let sink = sink(u64::MAX);
+        let (link, delivery) = (sink.imp().link().unwrap(), lock(&sink.imp().settings).delivery());
+        thread::scope(|scope| {
+            let held = link.hold();
+            scope.spawn(|| sink.imp().render(&buffer(1)).unwrap());
+            // It cannot get into line now. Whoever gets at the translator meanwhile must not find what it has said.
+            let until = Instant::now() + Duration::from_millis(300);
+            while Instant::now() < until {
+                if let Ok(mut translator) = sink.imp().translator.try_lock() {
+                    let end = translator.finish(&delivery).unwrap();
+                    assert!(end.is_empty(), "an end before its beginning is in line");
+                }
+                thread::yield_now();
+            }
+            drop(held);
+        });
+        assert_eq!(buffered(&sink), 1);
+        sink.set_state(gst::State::Null).unwrap();
+        assert_eq!(
+            sink.property::<gst::Structure>("stats").get("messages-dropped"),
+            Ok(2_u64),
+            "a beginning and an end"
+        );
+    }
+
+    #[test]
+    fn an_unknown_size_is_told_to_the_application_once() {
+        let sink = sink(u64::MAX);
+        let bus = gst::Bus::new();
+        sink.set_bus(Some(&bus));
+        for seq in 1..9 {
+            sink.imp().render(&buffer(seq)).unwrap();
+        }
+        let warnings = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning]));
+        let texts = warnings.filter_map(|message| match message.view() {
+            gst::MessageView::Warning(warning) => Some(warning.error().message().to_owned()),
+            _ => None,
+        });
+        let texts: Vec<_> = texts.filter(|text| text.contains("size of the frames")).collect();
+        assert_eq!(texts, ["the size of the frames is not known: events have neither region nor path_data"]);
+        sink.set_state(gst::State::Null).unwrap();
     }
 }

@@ -84,6 +84,7 @@ pub(super) struct Statistics {
     pub(super) acknowledged: u64,
     pub(super) replayed: u64,
     pub(super) gap_records: u64,
+    pub(super) messages_dropped: u64,
     pub(super) snapshots: u64,
     pub(super) snapshots_dropped: u64,
     pub(super) reconnects: u64,
@@ -142,6 +143,12 @@ impl Link {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps all others out while it is held.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Sized + '_ {
+        self.book()
     }
 
     /// Takes a frame's messages; never waits for the broker.
@@ -226,6 +233,7 @@ impl Link {
             acknowledged: book.outbox.acknowledged(),
             replayed: book.outbox.replayed(),
             gap_records: book.outbox.gap_records(),
+            messages_dropped: book.outbox.messages_dropped(),
             snapshots: book.album.published(),
             snapshots_dropped: book.album.dropped(),
             failures: book.failures,

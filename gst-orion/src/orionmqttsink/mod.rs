@@ -27,7 +27,10 @@
 //! `instance_id`, `room_id`, `label`, `frame_seq` and `timestamp`.
 //!
 //! `profile` chooses the form of results: Orion's reports, the JSON of DL Streamer's `gvametaconvert`
-//! ([`orion_core::profile::dlstreamer`]), or Frigate's events ([`orion_core::profile::frigate`]). Gap records are Orion's only.
+//! ([`orion_core::profile::dlstreamer`]), or Frigate's events ([`orion_core::profile::frigate`]). Gap records are Orion's only;
+//! of the others' messages `messages-dropped` counts what is lost. `outage-policy=newest` keeps the newest event of each object,
+//! so its `end` stays. Where bounds drop events, the next event of the object says all that they said; if that was its `end`, none
+//! comes. Whether a camera is silent is judged by the host's clock, everything else about an event by the camera's.
 //!
 //! With `clean-start=false` the session outlives a lost connection, so that at `mqtt-qos=2` each message arrives exactly once, in its
 //! order. That needs a `client-id`; with MQTT 5 the broker keeps the session for `session-expiry-interval`, with 3.1.1 as long as
@@ -76,7 +79,9 @@
 //! asked for, and that messages are published without. A **warning** (`resource`, `write`) says how many messages were unacknowledged when EOS had waited
 //! for `drain-timeout`. A **warning** (`resource`, `failed`) says, once a minute at most, that the disk does not work; messages are
 //! then kept in memory, and the disk is tried again every 5 s. A **warning** (`resource`, `read`) at a start names the file that was
-//! moved aside. A **warning** (`stream`, `encode`) says why there is no snapshot. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
+//! moved aside. A **warning** (`stream`, `encode`) says why there is no snapshot. A **warning** (`stream`, `format`) says, once a
+//! start, that the size of the frames is not known (no width and height in the caps, no `frame_width` and `frame_height` from the worker)
+//! and what the messages of `profile` lack for that. A **warning** (`resource`, `settings`) at each start says that `tls-insecure` is set. An
 //! **error** (`resource`, `settings`) says which property cannot be used, on the way to READY or PAUSED.
 //!
 //! ## `stats`
@@ -89,6 +94,7 @@
 //! | `published`, `acknowledged` | u64 | messages sent, each counted once, and messages that the broker has |
 //! | `replayed` | u64 | messages sent that had to wait for a connection or were repeated after one was lost, each counted once |
 //! | `gap-records` | u64 | gap records sent |
+//! | `messages-dropped` | u64 | messages given up, those that belong to no frame included (an event that ends, for one); one that was on the wire may have arrived all the same |
 //! | `buffered` | u64 | messages that wait or are not yet acknowledged |
 //! | `buffered-bytes` | u64 | bytes of their payloads; a result counts as long as the worker's answer |
 //! | `stored`, `stored-bytes` | u64 | those of them that are on the disk, also after a stop; bytes of their payloads |

@@ -131,6 +131,8 @@ pub(super) struct Outbox {
     next_frame: u64,
     next_ticket: u64,
     ledger: Ledger,
+    /// Messages that came in.
+    taken: u64,
     published: u64,
     acknowledged: u64,
     replayed: u64,
@@ -156,6 +158,7 @@ impl Outbox {
             next_frame: 0,
             next_ticket: 0,
             ledger: Ledger::default(),
+            taken: 0,
             published: 0,
             acknowledged: 0,
             replayed: 0,
@@ -187,6 +190,7 @@ impl Outbox {
 
     fn take(&mut self, drafts: Vec<Draft>, place: Place, counted: bool, now: Now) {
         self.expire(now);
+        self.taken += drafts.len() as u64;
         let bytes: usize = drafts.iter().map(|draft| draft.body.size()).sum();
         let frame = self.next_frame;
         self.next_frame += 1;
@@ -493,6 +497,13 @@ impl Outbox {
         self.acknowledged
     }
 
+    /// Messages that were given up; one that was on the wire may have arrived all the same.
+    pub(super) fn messages_dropped(&self) -> u64 {
+        // After a stop what is on the disk is no longer counted as buffered.
+        let left = self.buffered().max(self.stored()) as u64;
+        self.taken.saturating_sub(self.acknowledged + left)
+    }
+
     /// Messages sent that had to wait for a connection or were on the wire when one was lost, each counted once.
     pub(super) fn replayed(&self) -> u64 {
         self.replayed
@@ -529,16 +540,16 @@ impl Outbox {
         }
     }
 
-    /// Where only the newest is wanted, it takes the place of what waits for the same topic.
+    /// Where only the newest is wanted, it takes the place of what waits for the same topic and is about the same.
     fn keep_newest(&mut self) {
         if self.keeping.policy != OutagePolicy::Newest {
             return;
         }
-        let mut topics = HashSet::new();
+        let mut subjects = HashSet::new();
         let mut stale = Vec::new();
         for frame in self.waiting.make_contiguous().chunk_by(|a, b| a.frame == b.frame).rev() {
             // All of them, so no short-cut.
-            let newer = frame.iter().filter(|message| topics.insert(message.topic())).count();
+            let newer = frame.iter().filter(|message| subjects.insert(message.subject())).count();
             if newer == 0 {
                 stale.push(frame[0].frame);
             }

@@ -85,6 +85,8 @@ pub(super) struct Draft {
     pub(super) content_type: Option<String>,
     /// What a gap record would say about it; none = nothing is said.
     pub(super) origin: Option<Origin>,
+    /// What it is about, where a topic tells of several things: a newer message takes its place only with the same key.
+    pub(super) key: Option<String>,
 }
 
 /// Which result a message carries.
@@ -201,6 +203,7 @@ pub(super) fn report(
         retain: delivery.retain,
         content_type: Some(JSON.to_owned()),
         origin: Some(origin),
+        key: None,
     };
     let Some(frame) = frame else {
         return Ok(draft(Body::Raw(inference.result.clone().into())));
@@ -246,6 +249,7 @@ pub(super) fn raw(delivery: &Delivery, buffer: RawBuffer<'_>) -> Result<Draft, P
         retain: delivery.retain,
         content_type: content_type.map(str::to_owned),
         origin: None,
+        key: None,
     })
 }
 

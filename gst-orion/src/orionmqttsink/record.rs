@@ -36,21 +36,23 @@ struct Header {
     size: usize,
     seq: u64,
     lost: Option<BTreeMap<String, u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     #[serde(flatten)]
     label: Label,
 }
 
 /// The header of a message.
 pub(super) fn header(record: &Record) -> Result<Vec<u8>, RecordError> {
-    let Slip { label, seq, size, lost } = Slip::of(&record.draft);
+    let Slip { label, seq, size, lost, key } = Slip::of(&record.draft);
     let label = Arc::unwrap_or_clone(label);
-    let header = Header { frame: record.frame, born: record.born, size, seq, lost, label };
+    let header = Header { frame: record.frame, born: record.born, size, seq, lost, key, label };
     Ok(rmp_serde::to_vec_named(&header)?)
 }
 
 /// A message without its content; `labels` are those seen before.
-pub(super) fn leftover(key: u64, header: &[u8], labels: &mut HashSet<Arc<Label>>) -> Result<Leftover, RecordError> {
-    let Header { frame, born, size, seq, lost, label } = rmp_serde::from_slice(header)?;
+pub(super) fn leftover(number: u64, header: &[u8], labels: &mut HashSet<Arc<Label>>) -> Result<Leftover, RecordError> {
+    let Header { frame, born, size, seq, lost, key, label } = rmp_serde::from_slice(header)?;
     let label = match labels.get(&label) {
         Some(known) => Arc::clone(known),
         None => {
@@ -59,7 +61,7 @@ pub(super) fn leftover(key: u64, header: &[u8], labels: &mut HashSet<Arc<Label>>
             label
         }
     };
-    Ok(Leftover { key, frame, born, slip: Slip { label, seq, size, lost } })
+    Ok(Leftover { key: number, frame, born, slip: Slip { label, seq, size, lost, key } })
 }
 
 const RAW: u8 = 0;
@@ -173,12 +175,13 @@ mod tests {
 
     #[test]
     fn a_header_says_all_but_the_content() {
-        let draft = draft();
+        let draft = payload::Draft { key: Some("1.000000-aaaaaa".into()), ..draft() };
         let record = Record { key: 5, frame: 3, born: 99, draft: Arc::new(draft.clone()) };
         let mut labels = HashSet::new();
         let bytes = header(&record).unwrap();
         let Leftover { key, frame, born, slip } = leftover(5, &bytes, &mut labels).unwrap();
         assert_eq!((key, frame, born, &slip), (5, 3, 99, &Slip::of(&draft)));
+        assert_eq!(slip.key.as_deref(), Some("1.000000-aaaaaa"));
         assert_eq!((slip.seq, slip.label.qos, slip.lost), (u64::MAX, 2, Some(BTreeMap::from([("too_old".into(), 2)]))));
         let more = [&[0x81, 0xa3], b"new".as_slice(), &[1]].concat();
         assert!(leftover(5, &more, &mut labels).unwrap_err().to_string().contains("missing field"));

@@ -13,7 +13,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use redb::{
@@ -34,6 +35,9 @@ const LOCK: &str = "lock";
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("orionmqttsink");
 const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
 const CONTENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("contents");
+
+/// How long a lock may be held by chance.
+const MOMENT: Duration = Duration::from_millis(500);
 
 const FORMAT: &str = "format";
 /// Of the tables and of what is in them.
@@ -93,7 +97,7 @@ impl Store {
         let io = |what| move |source| StoreError::Io { what, source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("cannot be made"))?;
         let lock = private(&folder.join(LOCK)).map_err(io("cannot be written to"))?;
-        match lock.try_lock() {
+        match patiently(|| lock.try_lock(), |error| matches!(error, TryLockError::WouldBlock)) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
             Err(TryLockError::Error(source)) => return Err(StoreError::Io { what: "cannot be locked", source }),
@@ -171,10 +175,25 @@ fn guarded<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// Tries again for a moment while somebody else has the lock: a process that is being started (a worker) has all files open for as
+/// long as it has not yet become another program, those that were closed here meanwhile, too.
+fn patiently<T, E>(mut attempt: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E) -> bool) -> Result<T, E> {
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        match attempt() {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => thread::sleep(MOMENT / 50),
+            outcome => return outcome,
+        }
+    }
+}
+
 fn database(path: &Path, check: bool) -> Result<Database, Trouble> {
     let other = |what| move |source| Trouble::Other(StoreError::Io { what, source });
-    let file = private(path).map_err(other("its file cannot be opened"))?;
-    let backend = FileBackend::new(file).map_err(trouble)?;
+    let open = || {
+        let file = private(path).map_err(other("its file cannot be opened"))?;
+        FileBackend::new(file).map_err(trouble)
+    };
+    let backend = patiently(open, |error| matches!(error, Trouble::Other(StoreError::InUse)))?;
     Builder::new()
         .set_cache_size(CACHE)
         .set_check_integrity_on_open(check)

@@ -5,11 +5,10 @@ use bytes::Bytes;
 use gst::glib;
 use orion_core::{
     profile::{
-        Profile as Form,
         dlstreamer::{self, FrameView},
-        frigate::{Config, Event, Events},
+        frigate::{self, Config, Event, Events},
     },
-    topic::{TopicTemplate, TopicValues},
+    topic::{self, TopicTemplate, TopicValues},
     wire::InferenceResult,
 };
 use serde::Serialize;
@@ -38,13 +37,23 @@ pub(super) enum Profile {
 
 impl Profile {
     /// Where its messages go unless the property says otherwise.
+    ///
+    /// `gvametapublish` has none for DL Streamer's messages; Orion's own topic would promise Orion's own payload.
     pub(super) fn default_topic(self) -> &'static str {
         match self {
-            Self::Orion => Form::Orion,
-            Self::Dlstreamer => Form::Dlstreamer,
-            Self::Frigate => Form::Frigate,
+            Self::Orion => topic::DEFAULT_TEMPLATE,
+            Self::Dlstreamer => dlstreamer::DEFAULT_TOPIC,
+            Self::Frigate => frigate::DEFAULT_TOPIC,
         }
-        .default_topic()
+    }
+
+    /// What its messages lack when the size of the frames is not known.
+    fn without_size(self) -> Option<&'static str> {
+        match self {
+            Self::Orion => None,
+            Self::Dlstreamer => Some("objects have no detection and frames no resolution"),
+            Self::Frigate => Some("events have neither region nor path_data"),
+        }
     }
 }
 
@@ -63,12 +72,34 @@ pub(super) struct Seen<'a> {
 pub(super) struct Translator {
     profile: Profile,
     events: Events,
+    /// What is to be told to the user, and whether it was.
+    complaint: Option<&'static str>,
+    complained: bool,
 }
 
 impl Translator {
     /// `threshold`: the score from which Frigate would take an object for real.
     pub(super) fn new(profile: Profile, threshold: f64) -> Self {
-        Self { profile, events: Events::new(Config { threshold, ..Config::default() }) }
+        Self::with(profile, Config { threshold, ..Config::default() })
+    }
+
+    pub(super) fn with(profile: Profile, config: Config) -> Self {
+        Self { profile, events: Events::new(config), ..Self::default() }
+    }
+
+    /// What the messages lack and why, once.
+    pub(super) fn take_complaint(&mut self) -> Option<&'static str> {
+        self.complaint.take()
+    }
+
+    /// The size of a frame with a result, pixels.
+    fn size(&mut self, of_caps: Option<(u32, u32)>, result: &InferenceResult) -> Option<(u32, u32)> {
+        let real = |(width, height): &(u32, u32)| *width > 0 && *height > 0;
+        let size = of_caps.filter(real).or_else(|| said_size(result).filter(real));
+        if size.is_none() && !std::mem::replace(&mut self.complained, true) {
+            self.complaint = self.profile.without_size();
+        }
+        size
     }
 
     /// The messages of one frame.
@@ -87,7 +118,7 @@ impl Translator {
             match self.profile {
                 Profile::Orion => drafts.push(report(delivery, inference, result, frame)?),
                 Profile::Dlstreamer => {
-                    let size = size.or_else(|| said_size(&result));
+                    let size = self.size(size, &result);
                     let view = FrameView {
                         width: size.map(|size| size.0),
                         height: size.map(|size| size.1),
@@ -100,12 +131,12 @@ impl Translator {
                         kind: &inference.kind,
                         label: result.best_label(),
                     };
-                    drafts.push(draft(delivery, &values, &dlstreamer::frame(&result, &view))?);
+                    drafts.push(draft(delivery, &values, &dlstreamer::frame(&result, &view), None)?);
                 }
                 Profile::Frigate => {
                     let captured = frame.map_or(now.wall, |frame| frame.captured);
-                    let size = size.or_else(|| said_size(&result)).unwrap_or_default();
-                    let events = self.events.observe(&result, captured, size, &mut client::random);
+                    let size = self.size(size, &result);
+                    let events = self.events.observe(&result, captured, now.running, size, &mut client::random);
                     drafts.extend(told(delivery, &events)?);
                 }
             }
@@ -118,7 +149,7 @@ impl Translator {
     /// # Errors
     /// As [`Self::translate`].
     pub(super) fn tick(&mut self, delivery: &Delivery, now: Now) -> Result<Vec<Draft>, PayloadError> {
-        told(delivery, &self.events.end_stale(now.wall))
+        told(delivery, &self.events.end_stale(now.running))
     }
 
     /// What is to be said at the end of the stream.
@@ -140,13 +171,19 @@ fn told(delivery: &Delivery, events: &[Event]) -> Result<Vec<Draft>, PayloadErro
     let message = |event: &Event| {
         let values =
             TopicValues { instance_id: &event.after.camera, room_id: "", kind: EVENT_TYPE, label: &event.after.label };
-        draft(delivery, &values, event)
+        // The topic tells of all objects.
+        draft(delivery, &values, event, Some(event.after.id.clone()))
     };
     events.iter().map(message).collect()
 }
 
 /// A message of another system: nothing of Orion's is in it, so nothing of Orion's is said when it is lost.
-fn draft(delivery: &Delivery, values: &TopicValues<'_>, message: &impl Serialize) -> Result<Draft, PayloadError> {
+fn draft(
+    delivery: &Delivery,
+    values: &TopicValues<'_>,
+    message: &impl Serialize,
+    key: Option<String>,
+) -> Result<Draft, PayloadError> {
     Ok(Draft {
         topic: delivery.topic.render(values)?,
         body: Body::Raw(Bytes::from(serde_json::to_vec(message).map_err(PayloadError::Encoding)?)),
@@ -154,6 +191,7 @@ fn draft(delivery: &Delivery, values: &TopicValues<'_>, message: &impl Serialize
         retain: delivery.retain,
         content_type: Some(JSON.to_owned()),
         origin: None,
+        key,
     })
 }
 
@@ -195,7 +233,8 @@ mod tests {
     fn translate(translator: &mut Translator, profile: Profile, inference: &Inference, second: u64) -> Vec<Draft> {
         let result = serde_json::from_str(&inference.result).unwrap();
         let seen = Seen { results: vec![(inference, result)], frame: None, size: None, stream_time: Some(5) };
-        let now = Now { wall: second * 1_000_000_000, running: 0 };
+        // The host's clock has nothing to do with the camera's.
+        let now = Now { wall: second * 1_000_000_000, running: (second + 7000) * 1_000_000_000 };
         translator.translate(&delivery(profile), seen, now).unwrap()
     }
 
@@ -230,12 +269,42 @@ mod tests {
             told.extend(translate(&mut translator, Profile::Frigate, &inference(second, Some(at)), 1000 + second));
         }
         assert_eq!(told[0].topic, "frigate/events");
+        assert!(told[0].key.is_some() && told.iter().all(|draft| draft.key == told[0].key), "all are about one object");
         let kinds = |told: Vec<Draft>| told.into_iter().map(|draft| json(draft)["type"].clone()).collect::<Vec<_>>();
         assert_eq!(kinds(told)[0], "new");
-        let later = |wall: u64| Now { wall: wall * 1_000_000_000, running: 0 };
-        assert!(translator.tick(&delivery(Profile::Frigate), later(1006)).unwrap().is_empty());
-        let ended = translator.tick(&delivery(Profile::Frigate), later(2000)).unwrap();
+        // The last result came at 8005 s; the wall clock may say what it likes.
+        let later = |running: u64| Now { wall: running % 2 * 1_000_000_000_000_000, running: running * 1_000_000_000 };
+        for second in 8006..=8065 {
+            assert!(translator.tick(&delivery(Profile::Frigate), later(second)).unwrap().is_empty(), "{second} s");
+        }
+        let ended = translator.tick(&delivery(Profile::Frigate), later(8066)).unwrap();
         assert_eq!(kinds(ended), ["end"]);
         assert!(translator.finish(&delivery(Profile::Frigate)).unwrap().is_empty(), "nobody is left");
+    }
+
+    #[test]
+    fn it_is_said_once_what_is_missing_without_a_size() {
+        for (profile, lacks) in
+            [(Profile::Orion, None), (Profile::Dlstreamer, Some("no detection")), (Profile::Frigate, Some("path_data"))]
+        {
+            let mut translator = Translator::with(profile, Config { threshold: 0.0, ..Config::default() });
+            assert_eq!(translate(&mut translator, profile, &inference(0, Some(50.0)), 1000).len(), 1);
+            assert_eq!(translator.take_complaint(), None, "the worker has said it");
+            let mut messages = 0;
+            for n in 1..20 {
+                let mut blind = inference(n, Some(50.0 + n as f64));
+                blind.result = blind.result.replace("frame_width", "w");
+                messages += translate(&mut translator, profile, &blind, 1000 + n).len();
+                let said = translator.take_complaint();
+                assert_eq!(said.is_some(), n == 1 && lacks.is_some(), "{profile:?} {n}: {said:?}");
+                assert!(said.is_none_or(|said| said.contains(lacks.unwrap())), "{said:?}");
+            }
+            assert!(messages > 0, "{profile:?}");
+            let mut nothing = Translator::with(profile, Config { threshold: 0.0, ..Config::default() });
+            let mut blind = inference(0, Some(50.0));
+            blind.result = blind.result.replace("200", "0");
+            assert_eq!(translate(&mut nothing, profile, &blind, 1000).len(), 1, "no width is no size");
+            assert_eq!(nothing.take_complaint().is_some(), lacks.is_some());
+        }
     }
 }

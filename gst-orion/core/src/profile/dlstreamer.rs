@@ -13,7 +13,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{BBox, Detection, InferenceResult};
+use crate::{
+    contract, timestamp,
+    wire::{BBox, Detection, InferenceResult},
+};
 
 /// Where the messages go by default.
 pub const DEFAULT_TOPIC: &str = "dlstreamer/{instance_id}/{type}";
@@ -41,6 +44,7 @@ pub struct Frame {
     pub resolution: Option<Resolution>,
     /// Where the frames come from; left out when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub source: Option<String>,
     /// Whose frame it is.
     pub tags: Tags,
@@ -53,8 +57,10 @@ pub struct Frame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolution {
     /// Pixels.
+    #[schemars(range(min = 1))]
     pub height: u32,
     /// Pixels.
+    #[schemars(range(min = 1))]
     pub width: u32,
 }
 
@@ -62,15 +68,18 @@ pub struct Resolution {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tags {
     /// Moment of capture, RFC 3339 with nanoseconds, UTC.
+    #[schemars(extend("format" = "date-time"), regex(pattern = timestamp::PATTERN))]
     pub capture_time: String,
     /// Sequence number of the frame; a gap is a frame without a result.
     pub frame_seq: u64,
     /// The camera.
+    #[schemars(regex(pattern = contract::INSTANCE_ID))]
     pub instance_id: String,
     /// The room or place; may be empty.
     pub room_id: String,
     /// `type` of the result, for example `person_detection`.
     #[serde(rename = "type")]
+    #[schemars(regex(pattern = contract::RESULT_TYPE))]
     pub kind: String,
 }
 
@@ -85,6 +94,7 @@ pub struct Object {
     pub h: u32,
     /// The label; left out when it is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub roi_type: Option<String>,
     /// Width, pixels.
     pub w: u32,
@@ -100,9 +110,11 @@ pub struct DetectionData {
     /// Where.
     pub bounding_box: BoundingBox,
     /// 0..1.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     /// What, as in `roi_type`; left out when it is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub label: Option<String>,
     /// The label's number in the model; left out when the worker does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,12 +125,16 @@ pub struct DetectionData {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BoundingBox {
     /// Right edge.
+    #[schemars(range(min = 0, max = 1))]
     pub x_max: f64,
     /// Left edge.
+    #[schemars(range(min = 0, max = 1))]
     pub x_min: f64,
     /// Bottom edge.
+    #[schemars(range(min = 0, max = 1))]
     pub y_max: f64,
     /// Top edge.
+    #[schemars(range(min = 0, max = 1))]
     pub y_min: f64,
 }
 
@@ -152,7 +168,7 @@ fn object(detection: &Detection, resolution: Option<Resolution>) -> Object {
     let (y, h) = pixels(y, height, y_limit);
     let data = resolution.map(|size| DetectionData {
         bounding_box: bounding_box(&detection.bbox, size),
-        confidence: detection.confidence,
+        confidence: detection.confidence.clamp(0.0, 1.0),
         label: text(&detection.label),
         label_id: detection.label_id,
     });
@@ -246,10 +262,12 @@ mod tests {
     fn no_box_passes_the_edge() {
         let mut result = result(person());
         result.data.detections[0].bbox = BBox { x: 9.6, y: -3.0, width: 5.0, height: 1e300 };
+        result.data.detections[0].confidence = 7.0;
         let view = FrameView { width: Some(10), height: Some(20), ..FrameView::default() };
         let object = &frame(&result, &view).objects[0];
         assert_eq!((object.x, object.y, object.w, object.h), (10, 0, 0, 20));
-        let bounding_box = object.detection.as_ref().unwrap().bounding_box;
+        let DetectionData { bounding_box, confidence, .. } = *object.detection.as_ref().unwrap();
+        assert_eq!(confidence, 1.0, "nor the range of a probability");
         assert_eq!(bounding_box, BoundingBox { x_max: 1.0, x_min: 0.96, y_max: 1.0, y_min: 0.0 });
     }
 }

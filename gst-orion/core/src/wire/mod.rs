@@ -16,7 +16,8 @@ pub use host::{
     frame_head,
 };
 pub use worker::{
-    Ack, AckStatus, BBox, Detection, InferenceResult, Models, Ready, ResultData, Timing, WorkerFault, WorkerMessage,
+    Ack, AckStatus, BBox, Detection, InferenceResult, MAX_LABEL, Models, Ready, ResultData, Timing, WorkerFault,
+    WorkerMessage,
 };
 
 use serde::Deserialize;

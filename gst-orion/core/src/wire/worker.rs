@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use super::{PROTOCOL, WireError};
 use crate::{contract, gap::GAP_TYPE, geometry::NormRect, timestamp, topic::RAW_TYPE};
 
+/// The longest label, characters; what is longer is cut. It becomes part of topics and is kept for each object.
+pub const MAX_LABEL: usize = 256;
+
 /// Any message from a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WorkerMessage {
@@ -227,7 +230,10 @@ impl WorkerMessage {
             _ if is_result_type(&kind) => {
                 let mut result: InferenceResult = super::fields(&kind, body)?;
                 result.check()?;
-                result.data.detections.iter_mut().for_each(|detection| clean(&mut detection.label));
+                for Detection { label, .. } in &mut result.data.detections {
+                    clean(label);
+                    shorten(label);
+                }
                 Ok(Self::Result(Box::new(result)))
             }
             _ => Err(WireError::UnknownType(kind)),
@@ -239,6 +245,12 @@ impl WorkerMessage {
 fn clean(text: &mut String) {
     if text.contains('\0') {
         *text = text.replace('\0', "\u{fffd}");
+    }
+}
+
+fn shorten(label: &mut String) {
+    if let Some((end, _)) = label.char_indices().nth(MAX_LABEL) {
+        label.truncate(end);
     }
 }
 
@@ -419,6 +431,20 @@ mod tests {
             (ready.models.size.as_deref(), ready.models.file_640.as_deref()),
             (Some("n\u{fffd}"), Some("\u{fffd}"))
         );
+    }
+
+    #[test]
+    fn a_label_is_cut_between_two_characters() {
+        for (letter, length) in [("a", 70_000), ("\u{1F600}", 257), ("\0", 300), ("ü", 256), ("", 0)] {
+            let mut message = result();
+            *message.pointer_mut("/data/detections/0/label").unwrap() = letter.repeat(length).into();
+            let WorkerMessage::Result(result) = decode(&message).unwrap() else { panic!("not a result") };
+            let kept = letter.replace('\0', "\u{fffd}").repeat(length.min(MAX_LABEL));
+            assert!(result.data.detections[0].label == kept, "{length} times {letter:?}");
+            let topic = crate::topic::TopicTemplate::parse("{label}/{label}").unwrap();
+            let values = crate::topic::TopicValues { label: result.best_label(), ..Default::default() };
+            assert!(topic.render(&values).is_ok(), "{length} times {letter:?}");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(in super::super) struct Slip {
     pub(in super::super) size: usize,
     /// See [`Missing::lost`].
     pub(in super::super) lost: Option<BTreeMap<String, u64>>,
+    /// See [`Draft::key`].
+    pub(in super::super) key: Option<String>,
 }
 
 impl Slip {
@@ -49,6 +51,7 @@ impl Slip {
             seq: draft.origin.as_ref().map_or(0, |origin| origin.seq),
             size: draft.body.size(),
             lost,
+            key: draft.key.clone(),
         }
     }
 
@@ -59,7 +62,7 @@ impl Slip {
     /// The draft with the content that was read.
     pub(super) fn with(&self, body: Body) -> Draft {
         let Label { topic, qos, retain, content_type, .. } = (*self.label).clone();
-        Draft { topic, body, qos, retain, content_type, origin: self.origin() }
+        Draft { topic, body, qos, retain, content_type, origin: self.origin(), key: self.key.clone() }
     }
 
     fn missing(&self) -> Missing {
@@ -99,6 +102,15 @@ impl Message {
             Content::Held(draft) => &draft.topic,
             Content::Away(slip, _) => &slip.label.topic,
         }
+    }
+
+    /// What it is about: a newer message with the same subject may take its place.
+    pub(super) fn subject(&self) -> (&str, Option<&str>) {
+        let key = match &self.content {
+            Content::Held(draft) => &draft.key,
+            Content::Away(slip, _) => &slip.key,
+        };
+        (self.topic(), key.as_deref())
     }
 
     pub(super) fn qos(&self) -> u8 {

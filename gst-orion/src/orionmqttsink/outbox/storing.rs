@@ -18,6 +18,7 @@ impl Outbox {
     pub(in super::super) fn restore(&mut self, leftovers: Vec<Leftover>, unsaid: Unsaid, now: Now) {
         let mut shelf = Shelf { hungry: true, ..Shelf::default() };
         for Leftover { key, frame, born, mut slip } in leftovers {
+            self.taken += 1;
             shelf.label(&mut slip);
             shelf.stored += 1;
             shelf.stored_bytes += slip.size;

@@ -29,6 +29,7 @@ pub(super) fn raw(text: &str) -> Draft {
         retain: false,
         content_type: None,
         origin: None,
+        key: None,
     }
 }
 
@@ -293,6 +294,42 @@ fn without_a_connection_only_the_newest_of_each_topic_is_kept_if_so_wished() {
     missing.sort_unstable();
     assert_eq!((reports, missing), (vec![5, 6], vec![0, 1, 2, 2, 3, 3, 4]));
     adds_up(&outbox);
+}
+
+#[test]
+fn the_end_of_one_object_is_not_replaced_by_news_of_another() {
+    let mut outbox = Outbox::new(Keeping { policy: OutagePolicy::Newest, ..KEEPING });
+    let event = |text: &str, key: &str| Draft { key: Some(key.into()), ..raw(text) };
+    lose(&mut outbox);
+    push(&mut outbox, vec![event("new A", "A")]);
+    push(&mut outbox, vec![event("new B", "B"), event("update A", "A")]);
+    outbox.push_aside(vec![event("end A", "A")], NOW);
+    push(&mut outbox, vec![event("update B", "B")]);
+    push(&mut outbox, vec![event("update B again", "B")]);
+    push(&mut outbox, vec![raw("of all")]);
+    assert_eq!(outbox.messages_dropped(), 4);
+    outbox.connected();
+    let texts: Vec<_> = std::iter::from_fn(|| send(&mut outbox)).map(|(_, text)| text).collect();
+    assert_eq!(texts, ["end A", "update B again", "of all"]);
+}
+
+#[test]
+fn every_message_that_is_given_up_is_counted() {
+    let mut outbox = Outbox::new(Keeping { messages: 2, bytes: 100, ..KEEPING });
+    outbox.push_aside(vec![raw("a"), raw("b")], NOW);
+    outbox.push_aside(vec![raw(&"x".repeat(101))], NOW);
+    assert_eq!(outbox.messages_dropped(), 1, "larger than all that may be kept");
+    outbox.push_aside(vec![raw("c")], NOW);
+    assert_eq!((outbox.messages_dropped(), outbox.buffered()), (3, 1), "a and b made room together");
+    let ticket = send(&mut outbox).unwrap().0;
+    assert!(outbox.reject(ticket).is_some());
+    assert_eq!(outbox.messages_dropped(), 4);
+    push(&mut outbox, vec![raw("d"), raw("e")]);
+    let ticket = send(&mut outbox).unwrap().0;
+    outbox.acknowledge(ticket, NOW);
+    assert_eq!(outbox.messages_dropped(), 4);
+    outbox.close();
+    assert_eq!((outbox.messages_dropped(), outbox.acknowledged()), (5, 1), "e never went out");
 }
 
 #[test]

@@ -15,7 +15,8 @@ const NOW: Now = Now { wall: 1_000_000_000, running: 500 };
 fn work(write: &[(u64, &str)], remove: &[u64], read: &[u64]) -> Work {
     let record = |&(key, text): &(u64, &str)| {
         let body = Body::Raw(Bytes::copy_from_slice(text.as_bytes()));
-        let draft = Draft { topic: "t".into(), body, qos: 1, retain: false, content_type: None, origin: None };
+        let draft =
+            Draft { topic: "t".into(), body, qos: 1, retain: false, content_type: None, origin: None, key: None };
         Record { key, frame: key / 2, born: 7, draft: Arc::new(draft) }
     };
     let write = write.iter().map(record).collect();

@@ -15,6 +15,9 @@ const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// How many of them.
 const SUFFIX: u32 = 6;
 
+/// The longest name of a camera or type of result that is kept, characters.
+const MAX_NAME: usize = 256;
+
 /// What can be chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -27,7 +30,7 @@ pub struct Config {
     /// that does not show the object ends it.
     pub end_after: u64,
     /// An object ends when it has not been seen for longer than this, even if nobody looked at its place, ns of capture
-    /// time. Orion's attention may be elsewhere for `max-blind-time`, which should be well below this.
+    /// time; when no result comes any more, the host counts on. Orion's attention may be elsewhere for `max-blind-time`, which should be well below this.
     ///
     /// A step back of the camera's clock by more than this ends all of its objects, too; smaller ones are results out
     /// of order.
@@ -50,6 +53,8 @@ struct Camera {
     tracks: Vec<Track>,
     /// Capture time of the last result, ns.
     last: u64,
+    /// When that came, ns on the caller's clock.
+    came: u64,
     /// Number of the call that brought it.
     turn: u64,
 }
@@ -71,17 +76,19 @@ impl Events {
     /// What is to be published because of a result, in that order.
     ///
     /// `frame_time`: capture time, ns since 1970; a result that is not newer than the last one of its camera and type
-    /// is left out. `size`: width and height of the frame, pixels. `random` makes identifiers unguessable; any number
-    /// will do.
+    /// is left out. `came`: when the result came, ns on a clock of the host that never steps, that of
+    /// [`Self::end_stale`]. `size`: width and height of the frame, pixels; without it events have neither `region` nor
+    /// `path_data`. `random` makes identifiers unguessable; any number will do.
     pub fn observe(
         &mut self,
         result: &InferenceResult,
         frame_time: u64,
-        size: (u32, u32),
+        came: u64,
+        size: Option<(u32, u32)>,
         random: &mut impl FnMut() -> u64,
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        let key = (result.instance_id.clone(), result.kind.clone());
+        let key = (short(&result.instance_id), short(&result.kind));
         let mut camera = match self.cameras.remove(&key) {
             Some(known) if frame_time > known.last => known,
             Some(known) if known.last - frame_time <= self.forget_after() => {
@@ -100,6 +107,7 @@ impl Events {
         self.turn += 1;
         camera.turn = self.turn;
         camera.last = frame_time;
+        camera.came = came;
         camera.forget(frame_time, self.forget_after(), &mut events);
 
         let look = Look { time: frame_time, size, region: matching::searched(result, size) };
@@ -110,18 +118,23 @@ impl Events {
         camera.shrink_to(self.config.max_objects - fresh.len(), &mut events);
         for sighting in fresh {
             let id = self.identifier(&camera, frame_time, random);
-            camera.tracks.push(Track::new(id, &result.instance_id, sighting, &look, self.config.threshold));
+            camera.tracks.push(Track::new(id, &key.0, sighting, &look, self.config.threshold));
         }
         events.extend(camera.tracks.iter_mut().filter_map(|track| track.publish(frame_time)));
         self.cameras.insert(key, camera);
         events
     }
 
-    /// Ends the objects of cameras from which no result came for [`Config::forget_after`]; `now`: capture time, ns
-    /// since 1970.
+    /// Ends the objects that were not seen for [`Config::forget_after`] because no result comes any more; `now`: as
+    /// `came` of [`Self::observe`].
+    ///
+    /// A camera's clock may be wrong by any amount, so it is taken to go on from its last result, never compared.
     pub fn end_stale(&mut self, now: u64) -> Vec<Event> {
         let (limit, mut events) = (self.forget_after(), Vec::new());
-        self.cameras.values_mut().for_each(|camera| camera.forget(now, limit, &mut events));
+        for camera in self.cameras.values_mut() {
+            let there = camera.last.saturating_add(now.saturating_sub(camera.came));
+            camera.forget(there, limit, &mut events);
+        }
         events
     }
 
@@ -134,7 +147,8 @@ impl Events {
     }
 
     /// Objects that are followed, those not yet announced included.
-    pub fn live(&self) -> usize {
+    #[cfg(test)]
+    fn live(&self) -> usize {
         self.cameras.values().map(|camera| camera.tracks.len()).sum()
     }
 
@@ -168,6 +182,11 @@ impl Events {
     }
 }
 
+/// So much of a name as is kept for as long as its camera is followed.
+fn short(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
+
 impl Camera {
     /// Tells the tracks what was seen, and ends those that were looked for in vain for too long; returns what is new.
     fn look<'a>(
@@ -198,7 +217,9 @@ impl Camera {
 
     /// Ends what was not seen for longer than `limit`, as of then: nothing is known about the time since.
     fn forget(&mut self, now: u64, limit: u64, events: &mut Vec<Event>) {
-        self.end_if(events, |track| (now.saturating_sub(track.seen()) > limit).then(|| track.seen() + limit));
+        self.end_if(events, |track| {
+            (now.saturating_sub(track.seen()) > limit).then(|| track.seen().saturating_add(limit))
+        });
     }
 
     fn shrink_to(&mut self, objects: usize, events: &mut Vec<Event>) {

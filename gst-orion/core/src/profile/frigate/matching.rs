@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::PixelBox;
 use crate::{
     geometry::NormRect,
-    wire::{BBox, Detection, InferenceResult},
+    wire::{BBox, Detection, InferenceResult, MAX_LABEL},
 };
 
 /// The overlap from which two boxes are the same object: default `iou_threshold` of SORT (abewley/sort, `sort.py`).
@@ -15,8 +15,8 @@ const MIN_OVERLAP: f64 = 0.3;
 /// The distance up to which two boxes can be the same object: Frigate, `norfair_tracker.py`, `distance_threshold`.
 const MAX_DISTANCE: f64 = 2.5;
 
-/// The longest label that is kept, characters; so that no worker can fill the memory with them.
-const MAX_LABEL: usize = 256;
+/// A region that is not known.
+pub(super) const NOWHERE: PixelBox = [0; 4];
 
 /// Edges as fractional pixels: left, top, right, bottom.
 pub(super) type Edges = [f64; 4];
@@ -31,17 +31,18 @@ pub(super) struct Sighting {
 
 impl Sighting {
     /// Whole pixels as Frigate cuts them (`video.py`, `detect`): rounded down, at most the last pixel of the frame,
-    /// whose size in pixels is `size`. None for what lies outside.
-    pub fn new(detection: &Detection, size: (u32, u32)) -> Option<Self> {
+    /// whose size in pixels is `size`. None for what lies outside; without a size nothing is known to.
+    pub fn new(detection: &Detection, size: Option<(u32, u32)>) -> Option<Self> {
         let BBox { x, y, width, height } = detection.bbox;
-        let (last_x, last_y) = (size.0.saturating_sub(1), size.1.saturating_sub(1));
+        let (width_limit, height_limit) = size.unwrap_or((u32::MAX, u32::MAX));
+        let (last_x, last_y) = (width_limit.saturating_sub(1), height_limit.saturating_sub(1));
         let bbox = [x as u32, y as u32, ((x + width) as u32).min(last_x), ((y + height) as u32).min(last_y)];
         let outside = bbox[0] >= last_x || bbox[1] >= last_y || x + width <= 0.0 || y + height <= 0.0;
         if outside || !detection.confidence.is_finite() {
             return None;
         }
         let label = detection.label.chars().take(MAX_LABEL).collect();
-        Some(Self { label, score: detection.confidence, bbox })
+        Some(Self { label, score: detection.confidence.clamp(0.0, 1.0), bbox })
     }
 }
 
@@ -52,12 +53,16 @@ struct Crop {
     merged_roi: Option<NormRect>,
 }
 
-/// The part of the frame that the worker looked at, pixels: the region if it cut the picture, else all of it.
-pub(super) fn searched(result: &InferenceResult, size: (u32, u32)) -> PixelBox {
+/// The part of the frame that the worker looked at, pixels: the region if it cut the picture, else all of it. A part of
+/// a frame whose size is not known may be anywhere, so it is nowhere.
+pub(super) fn searched(result: &InferenceResult, size: Option<(u32, u32)>) -> PixelBox {
     let roi = result.data.metadata.get("roi_processing");
     let crop = roi.and_then(|value| Crop::deserialize(value).ok());
     let region = crop.filter(|crop| crop.crop_applied).and_then(|crop| crop.merged_roi);
-    let pixels = region.unwrap_or(NormRect::FULL).to_pixels(size.0, size.1);
+    let Some((width, height)) = size else {
+        return if region.is_some() { NOWHERE } else { [0, 0, u32::MAX, u32::MAX] };
+    };
+    let pixels = region.unwrap_or(NormRect::FULL).to_pixels(width, height);
     [pixels.x, pixels.y, pixels.x + pixels.width, pixels.y + pixels.height]
 }
 
@@ -157,12 +162,17 @@ mod tests {
             label: "x".repeat(1000),
             label_id: None,
         };
-        let whole = Sighting::new(&detection(-2.5, 1e300), (64, 48)).unwrap();
+        let whole = Sighting::new(&detection(-2.5, 1e300), Some((64, 48))).unwrap();
         assert_eq!(whole.bbox, [0, 1, 63, 47]);
         assert_eq!(whole.label.len(), MAX_LABEL);
-        assert_eq!(Sighting::new(&detection(63.0, 1.0), (64, 48)), None);
-        assert_eq!(Sighting::new(&detection(-9.0, 9.0), (64, 48)), None);
-        assert_eq!(Sighting::new(&detection(0.0, 9.0), (0, 0)), None);
+        assert_eq!(Sighting::new(&detection(63.0, 1.0), Some((64, 48))), None);
+        assert_eq!(Sighting::new(&detection(-9.0, 9.0), Some((64, 48))), None);
+        assert_eq!(Sighting::new(&detection(0.0, 9.0), Some((0, 0))), None);
+        let far = Sighting::new(&detection(5000.0, 9.0), None).unwrap();
+        assert_eq!(far.bbox[..3], [5000, 1, 5009], "no edge is known");
+        assert_eq!(Sighting::new(&detection(-9.0, 9.0), None), None, "that one is");
+        let sure = Detection { confidence: 7.0, ..detection(0.0, 9.0) };
+        assert_eq!(Sighting::new(&sure, None).unwrap().score, 1.0);
     }
 
     #[test]
@@ -176,9 +186,12 @@ mod tests {
             });
             serde_json::from_value::<InferenceResult>(value).unwrap()
         };
-        assert_eq!(searched(&result(true, 0.5), (100, 80)), [25, 40, 75, 80]);
-        assert_eq!(searched(&result(false, 0.5), (100, 80)), [0, 0, 100, 80]);
-        assert_eq!(searched(&result(true, 5.0), (100, 80)), [0, 0, 100, 80], "not a region");
+        assert_eq!(searched(&result(true, 0.5), Some((100, 80))), [25, 40, 75, 80]);
+        assert_eq!(searched(&result(false, 0.5), Some((100, 80))), [0, 0, 100, 80]);
+        assert_eq!(searched(&result(true, 5.0), Some((100, 80))), [0, 0, 100, 80], "not a region");
+        let place = [9000, 40, 9050, 80];
+        assert!(covers(searched(&result(false, 0.5), None), place), "wherever it is");
+        assert!(!covers(searched(&result(true, 0.5), None), place), "who knows?");
         assert!(covers([25, 40, 75, 80], [20, 30, 30, 50]));
         assert!(!covers([25, 40, 75, 80], [0, 50, 48, 60]));
     }

@@ -5,6 +5,9 @@
 //! Numbers and rules taken from Frigate name their file; meant are `tracked_object.py` of its commit 47b89a1,
 //! `norfair_tracker.py` of 774f76f and `camera/state.py` of e9aebbe. What Orion cannot know has the value that Frigate
 //! gives it when the feature is off; each field says so.
+//!
+//! Every message tells all that is known of its object, so one that is lost is made up for by the next, and an `end`
+//! stands for itself. A consumer must bear an `update` or `end` without the `new`.
 
 mod events;
 mod matching;
@@ -14,9 +17,11 @@ mod track;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::{contract, wire::MAX_LABEL};
 
 pub use events::{Config, Events};
 
@@ -28,6 +33,18 @@ pub type PixelBox = [u32; 4];
 
 /// A place (x and y in fractions of the frame's width and height) and when the object was there (s since 1970).
 pub type PathPoint = ((f64, f64), f64);
+
+/// What an event's id looks like.
+const ID: &str = r"^\d+\.\d{6}-[a-z0-9]{6}$";
+
+/// The type of a path cannot say the ranges of its numbers.
+fn path_schema(_: &mut SchemaGenerator) -> Schema {
+    let fraction = json_schema!({"type": "number", "minimum": 0, "maximum": 1});
+    let place = json_schema!({"type": "array", "prefixItems": [fraction, fraction], "minItems": 2, "maxItems": 2});
+    let time = json_schema!({"type": "number", "minimum": 0});
+    let point = json_schema!({"type": "array", "prefixItems": [place, time], "minItems": 2, "maxItems": 2});
+    json_schema!({"type": "array", "items": point, "maxItems": path::LENGTH})
+}
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,26 +74,34 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectState {
     /// `<start_time>-<6 of a-z0-9>`, the same through all of its messages.
+    #[schemars(regex(pattern = ID))]
     pub id: String,
-    /// `instance_id` of the results.
+    /// `instance_id` of the results; its first 256 characters.
+    #[schemars(regex(pattern = contract::INSTANCE_ID), length(max = 256))]
     pub camera: String,
     /// Capture time of the frame in which it was last seen, s.
+    #[schemars(range(min = 0))]
     pub frame_time: f64,
     /// The best view of it so far. No picture of it is kept, see `has_snapshot`.
     pub snapshot: BestView,
     /// What it is.
+    #[schemars(length(max = MAX_LABEL))]
     pub label: String,
     /// Name and score of something more exact: always null, Orion recognises no names.
     pub sub_label: Option<(String, f64)>,
     /// The highest median of its scores so far, 0..1; 0 at first.
+    #[schemars(range(min = 0, max = 1))]
     pub top_score: f64,
     /// True until the median of its scores reached the threshold; from then on false.
     pub false_positive: bool,
     /// Capture time of the frame in which it was first seen, s.
+    #[schemars(range(min = 0))]
     pub start_time: f64,
-    /// When it was given up, s; null until then.
+    /// When it was given up, s by the camera's clock; null until then.
+    #[schemars(range(min = 0))]
     pub end_time: Option<f64>,
     /// Its confidence when last seen, 0..1.
+    #[schemars(range(min = 0, max = 1))]
     pub score: f64,
     /// Where it was last seen.
     #[serde(rename = "box")]
@@ -84,8 +109,9 @@ pub struct ObjectState {
     /// Of the box, pixels.
     pub area: u64,
     /// Width of the box divided by its height.
+    #[schemars(range(min = 0))]
     pub ratio: f64,
-    /// The part of the frame in which it was looked for.
+    /// The part of the frame in which it was looked for; four zeros when the size of the frame is not known.
     pub region: PixelBox,
     /// The opposite of `stationary`.
     pub active: bool,
@@ -117,7 +143,9 @@ pub struct ObjectState {
     pub average_estimated_speed: f64,
     /// Degrees: always 0, as outside Frigate's speed zones.
     pub velocity_angle: f64,
-    /// Where the middle of its lower edge was, oldest first; the latest 50 places.
+    /// Where the middle of its lower edge was, oldest first; the latest 50 places. Empty when the size of the frame is
+    /// not known.
+    #[schemars(schema_with = "path_schema")]
     pub path_data: Vec<PathPoint>,
     /// Always null: Orion reads no plates.
     pub recognized_license_plate: Option<String>,
@@ -127,15 +155,17 @@ pub struct ObjectState {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BestView {
     /// Its capture time, s since 1970.
+    #[schemars(range(min = 0))]
     pub frame_time: f64,
     /// Where the object was in it.
     #[serde(rename = "box")]
     pub bbox: PixelBox,
     /// Of the box, pixels.
     pub area: u64,
-    /// The part of the frame in which it was looked for.
+    /// The part of the frame in which it was looked for; four zeros when the size of the frame is not known.
     pub region: PixelBox,
     /// The object's confidence in it, 0..1.
+    #[schemars(range(min = 0, max = 1))]
     pub score: f64,
     /// Attributes in it: always empty.
     pub attributes: Vec<Value>,
@@ -144,6 +174,7 @@ pub struct BestView {
     /// Degrees: always 0, as outside Frigate's speed zones.
     pub velocity_angle: f64,
     /// The object's path until then.
+    #[schemars(schema_with = "path_schema")]
     pub path_data: Vec<PathPoint>,
     /// Always null: Orion reads no plates.
     pub recognized_license_plate: Option<String>,
@@ -165,7 +196,7 @@ mod tests {
             "timing": {"total_ms": 9.0},
         });
         let result = serde_json::from_value(result).unwrap();
-        let mut seen = events.observe(&result, 1_607_123_955_475_377_999, (640, 480), &mut || 35 + 36 * 10);
+        let mut seen = events.observe(&result, 1_607_123_955_475_377_999, 0, Some((640, 480)), &mut || 35 + 36 * 10);
         let event = seen.pop().unwrap();
         let value = serde_json::to_value(&event).unwrap();
         assert_eq!(value["type"], "new");

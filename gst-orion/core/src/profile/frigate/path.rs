@@ -7,13 +7,20 @@ use super::{PathPoint, PixelBox};
 /// `tracked_object.py`, `update`.
 const STEP: f64 = 0.05;
 /// Places that are kept; the oldest go. Frigate keeps all of them.
-const LENGTH: usize = 50;
+pub(super) const LENGTH: usize = 50;
 
 /// Notes where the box is at that time (s) in a frame of that size (pixels), if that is far enough from the place
-/// before; whether it was. The first two places are noted wherever they are, as Frigate does.
-pub(super) fn note(path: &mut Vec<PathPoint>, [left, _, right, bottom]: PixelBox, time: f64, size: (u32, u32)) -> bool {
-    let (width, height) = (f64::from(size.0), f64::from(size.1));
-    let share = |pixels: f64, side: f64| (pixels / side * 1e4).round() / 1e4;
+/// before; whether it was. The first two places are noted wherever they are, as Frigate does. Without a size there are
+/// no fractions of it, so nothing is noted.
+pub(super) fn note(
+    path: &mut Vec<PathPoint>,
+    [left, _, right, bottom]: PixelBox,
+    time: f64,
+    size: Option<(u32, u32)>,
+) -> bool {
+    let Some((width, height)) = size else { return false };
+    let (width, height) = (f64::from(width), f64::from(height));
+    let share = |pixels: f64, side: f64| ((pixels / side).clamp(0.0, 1.0) * 1e4).round() / 1e4;
     let middle = f64::midpoint(f64::from(left), f64::from(right)).floor();
     let (x, y) = (share(middle, width), share(f64::from(bottom), height));
     let step = STEP * width.hypot(height) / width.max(height);
@@ -33,7 +40,7 @@ mod tests {
 
     #[test]
     fn notes_places_far_enough_apart_and_not_too_many() {
-        let (mut path, size) = (Vec::new(), (640, 480));
+        let (mut path, size) = (Vec::new(), Some((640, 480)));
         let at = |x: u32| [x, 100, x + 51, 200];
         assert!(note(&mut path, at(100), 1.5, size));
         assert_eq!(path, [((0.1953, 0.4167), 1.5)]);
@@ -44,5 +51,6 @@ mod tests {
             assert!(note(&mut path, at(step % 2 * 300), f64::from(step), size));
         }
         assert_eq!((path.len(), path[LENGTH - 1].1), (LENGTH, 199.0));
+        assert!(!note(&mut path, at(0), 300.0, None), "fractions of what?");
     }
 }

@@ -3,7 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{BestView, Event, EventKind, ObjectState, PixelBox, matching::Sighting, path, position::Position};
+use super::{
+    BestView, Event, EventKind, ObjectState, PixelBox,
+    matching::{self, Sighting},
+    path,
+    position::Position,
+};
 
 /// One second, ns.
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -27,9 +32,9 @@ const BETTER: (f64, f64) = (0.05, 1.1);
 pub(super) struct Look {
     /// Capture time, ns since 1970.
     pub time: u64,
-    /// Size of the frame, pixels.
-    pub size: (u32, u32),
-    /// The part of it that was looked at.
+    /// Size of the frame, pixels; none = not known.
+    pub size: Option<(u32, u32)>,
+    /// The part of it that was looked at, see [`matching::searched`].
     pub region: PixelBox,
 }
 
@@ -78,7 +83,7 @@ impl Track {
             bbox: [0; 4],
             area: 0,
             ratio: 0.0,
-            region: look.region,
+            region: matching::NOWHERE,
             active: true,
             stationary: false,
             motionless_count: 0,
@@ -167,10 +172,11 @@ impl Track {
         median
     }
 
-    fn is_better_view(&self, size: (u32, u32)) -> bool {
+    fn is_better_view(&self, size: Option<(u32, u32)>) -> bool {
         let best = &self.state.snapshot;
-        let at_edge =
-            |[left, top, right, bottom]: PixelBox| left == 0 || top == 0 || right + 1 == size.0 || bottom + 1 == size.1;
+        let at_edge = |[left, top, right, bottom]: PixelBox| {
+            left == 0 || top == 0 || size.is_some_and(|(width, height)| right + 1 == width || bottom + 1 == height)
+        };
         if at_edge(self.state.bbox) && !at_edge(best.bbox) {
             return false;
         }
@@ -180,7 +186,9 @@ impl Track {
     /// The message that is due at that time (ns), if any.
     pub fn publish(&mut self, now: u64) -> Option<Event> {
         let since = |earlier: u64| now.saturating_sub(earlier);
-        let changed = self.moved_on
+        // Confirmed just now; without a size there is no path that would say so.
+        let changed = self.previous.false_positive
+            || self.moved_on
             || self.state.position_changes != self.previous.position_changes
             || self.state.active != self.previous.active
             || self.seen.saturating_sub(self.previous_seen) > SILENCE;
@@ -230,7 +238,7 @@ fn locate(state: &mut ObjectState, sighting: &Sighting, look: &Look) {
     state.bbox = sighting.bbox;
     state.area = u64::from(width) * u64::from(height);
     state.ratio = f64::from(width) / f64::from(height.max(1));
-    state.region = look.region;
+    state.region = if look.size.is_some() { look.region } else { matching::NOWHERE };
 }
 
 /// The view of the frame in which it is now.
@@ -253,7 +261,7 @@ mod tests {
     const SIZE: (u32, u32) = (640, 480);
 
     fn look(ms: u64) -> Look {
-        Look { time: ms * 1_000_000, size: SIZE, region: [0, 0, SIZE.0, SIZE.1] }
+        Look { time: ms * 1_000_000, size: Some(SIZE), region: [0, 0, SIZE.0, SIZE.1] }
     }
 
     fn seen(x: u32, score: f64) -> Sighting {

@@ -35,11 +35,12 @@ fn result(camera: &str, kind: &str, seen: &[Seen<'_>]) -> InferenceResult {
 struct Feed {
     events: Events,
     random: u64,
+    size: Option<(u32, u32)>,
 }
 
 impl Feed {
     fn new(config: Config) -> Self {
-        Self { events: Events::new(config), random: 0 }
+        Self { events: Events::new(config), random: 0, size: Some(SIZE) }
     }
 
     fn frame(&mut self, ms: u64, seen: &[Seen<'_>]) -> Vec<Event> {
@@ -47,8 +48,13 @@ impl Feed {
     }
 
     fn result(&mut self, ms: u64, result: &InferenceResult) -> Vec<Event> {
+        self.result_at(ms, ms, result)
+    }
+
+    /// A result captured at `ms` by the camera's clock, which came at `came` by the host's.
+    fn result_at(&mut self, ms: u64, came: u64, result: &InferenceResult) -> Vec<Event> {
         let random = &mut self.random;
-        self.events.observe(result, ms * 1_000_000, SIZE, &mut || {
+        self.events.observe(result, ms * 1_000_000, came * 1_000_000, self.size, &mut || {
             *random += 1;
             *random
         })
@@ -120,6 +126,84 @@ fn after_an_outage_it_is_someone_else() {
 }
 
 #[test]
+fn a_camera_whose_clock_is_wrong_begins_and_ends_as_others_do() {
+    const HOST: u64 = 1_000_000_000;
+    let day = 86_400_000;
+    for (clock, start) in [("120 s behind", HOST - 120_000), ("right", HOST), ("a day ahead", HOST + day), ("none", 0)]
+    {
+        let mut feed = Feed::new(Config::default());
+        let mut seen = Vec::new();
+        for ms in (0..10_000).step_by(100) {
+            let person = result("ward", "person_detection", &[PERSON]);
+            seen.extend(feed.result_at(start + ms, HOST + ms, &person));
+            if ms % 1000 == 0 {
+                seen.extend(feed.events.end_stale((HOST + ms) * 1_000_000));
+            }
+        }
+        let ids = seen.iter().map(|event| event.after.id.as_str()).collect::<BTreeSet<_>>();
+        assert_eq!((ids.len(), seen[0].kind), (1, New), "clock {clock}: one visit");
+        assert!(seen.iter().all(|event| event.kind != End), "clock {clock}: seen in every frame");
+        let last = HOST + 9900;
+        assert_eq!(feed.events.end_stale((last + 60_000) * 1_000_000), [], "clock {clock}");
+        let end = feed.events.end_stale((last + 60_001) * 1_000_000);
+        assert_eq!(kinds(&end), [(End, "person")], "clock {clock}");
+        let left = (start + 9900 + 60_000) as f64 / 1000.0;
+        assert_eq!(end[0].after.end_time, Some(left), "by the camera's clock, {clock}");
+    }
+}
+
+#[test]
+fn each_camera_is_stale_for_itself() {
+    let mut feed = Feed::new(Config { threshold: 0.0, ..Config::default() });
+    feed.result_at(500_000, 1000, &result("gone", "person_detection", &[PERSON]));
+    feed.result_at(100, 40_000, &result("there", "person_detection", &[PERSON]));
+    let end = feed.events.end_stale(61_001 * 1_000_000);
+    assert_eq!((kinds(&end), end[0].after.camera.as_str()), (vec![(End, "person")], "gone"));
+    assert_eq!(feed.events.end_stale(0), [], "a clock that steps all the same");
+    assert_eq!(feed.events.live(), 1);
+}
+
+#[test]
+fn without_a_size_there_are_events_all_the_same() {
+    let mut feed = Feed { size: None, ..Feed::new(Config::default()) };
+    feed.frame(1000, &[PERSON]);
+    let new = feed.frame(1200, &[PERSON]);
+    assert_eq!(kinds(&new), [(New, "person")]);
+    let after = &new[0].after;
+    assert_eq!((after.bbox, after.region, after.snapshot.region), ([100, 100, 150, 200], [0; 4], [0; 4]));
+    assert_eq!((after.path_data.as_slice(), after.snapshot.path_data.as_slice()), ([].as_slice(), [].as_slice()));
+    let moved = feed.frame(1400, &[(170.0, 0.9, "person")]);
+    assert_eq!((kinds(&moved), moved[0].after.position_changes), (vec![(Update, "person")], 1));
+    assert_eq!(feed.frame(1600, &[(5000.0, 1.0, "cat")]), [], "where the frame ends is not known");
+    assert_eq!(kinds(&feed.frame(1800, &[(5000.0, 1.0, "cat"), (170.0, 0.9, "person")])), [(New, "cat")]);
+    assert_eq!(kinds(&feed.frame(7000, &[])), [(End, "person"), (End, "cat")], "looked for all over the frame");
+    feed.frame(8000, &[(0.0, 0.9, "person")]);
+    let huge = Detection {
+        bbox: BBox { x: 1.0, y: 1.0, width: 1e300, height: 1e300 },
+        confidence: 1.0,
+        label: "person".into(),
+        label_id: None,
+    };
+    let mut crowd = result("ward", "person_detection", &[]);
+    crowd.data.detections = vec![huge; 2];
+    feed.result(8200, &crowd);
+    assert_eq!(feed.result(8400, &crowd)[0].after.bbox, [1, 1, u32::MAX - 1, u32::MAX - 1]);
+}
+
+#[test]
+fn names_are_kept_short() {
+    let mut feed = Feed::new(Config { threshold: 0.0, ..Config::default() });
+    let long = "ü".repeat(70_000);
+    let new = feed.result(u64::MAX / 1_000_000, &result(&long, &long, &[(100.0, 0.9, &long)]));
+    let after = &new[0].after;
+    assert_eq!([&after.camera, &after.label].map(|name| name.chars().count()), [256, 256]);
+    assert_eq!(after.id.len(), "18446744073.709000-aaaaaa".len(), "{}", after.id);
+    let key = feed.events.cameras.keys().next().unwrap();
+    assert_eq!([&key.0, &key.1].map(|name| name.chars().count()), [256, 256]);
+    assert_eq!(kinds(&feed.events.finish()).len(), 1);
+}
+
+#[test]
 fn nobody_ends_because_attention_was_elsewhere() {
     let mut feed = Feed::new(Config::default());
     feed.frame(0, &[PERSON]);
@@ -161,7 +245,7 @@ fn the_oldest_make_room() {
 fn identifiers_differ_whatever_the_random_numbers() {
     let mut events = Events::new(Config { threshold: 0.0, ..Config::default() });
     let crowd = result("ward", "person_detection", &[(0.0, 0.9, "a"), (0.0, 0.9, "b"), (0.0, 0.9, "c")]);
-    let new = events.observe(&crowd, 1_000_000, SIZE, &mut || u64::MAX);
+    let new = events.observe(&crowd, 1_000_000, 0, Some(SIZE), &mut || u64::MAX);
     let ids = new.iter().map(|event| event.after.id.as_str()).collect::<BTreeSet<_>>();
     assert_eq!((new.len(), ids.len()), (3, 3));
     assert!(ids.iter().all(|id| id.len() == "0.001000-".len() + 6 && id.starts_with("0.001000-")), "{ids:?}");
@@ -217,7 +301,7 @@ proptest! {
                 label: ["person", "cat", ""][label].to_owned(),
                 label_id: None,
             }));
-            let seen = events.observe(&result, now as u64 * 1_000_000, SIZE, &mut || { random += 1; random });
+            let seen = events.observe(&result, now as u64 * 1_000_000, 0, Some(SIZE), &mut || { random += 1; random });
             check(seen, &mut open)?;
             prop_assert!(events.live() <= config.max_objects * config.max_cameras);
             prop_assert!(open.len() <= events.live());
