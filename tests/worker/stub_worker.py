@@ -200,10 +200,14 @@ def loop() -> None:
 
 
 def is_over() -> bool:
-    # Polls for the end of input, which comes with nothing left to read.
+    # Where more has come with the first frame the end may be near; on a busy machine it takes a while.
     poll = select.poll()
     poll.register(0, select.POLLIN)
-    return any(flags & select.POLLHUP for _, flags in poll.poll(100))
+    if not poll.poll(100):
+        return False
+    # Only the end of input, whatever is left to read.
+    poll.modify(0, 0)
+    return bool(poll.poll(700))
 
 
 def main() -> None:
