@@ -150,7 +150,7 @@ fn a_stop_without_a_broker_is_no_loss() {
     first.stop();
     first.adds_up();
     assert_eq!((first.dropped("shutdown"), first.count("in-flight"), first.count("stored")), (0, 50, 50));
-    assert_eq!(first.count("stored-bytes"), 90);
+    assert!((90 + 50 * 1024..90 + 50 * 1100).contains(&first.count("stored-bytes")), "{}", first.stats());
     // Again without one, and with more.
     let mut second = buffered(port, dir.path(), &[("drain-timeout", &NO_DRAIN)]);
     assert_eq!((second.count("received"), second.count("in-flight"), second.count("stored")), (50, 50, 50));
@@ -211,7 +211,8 @@ fn backlog(restart: bool) {
     let stored = began.elapsed();
     let grown = resident().saturating_sub(before);
     sink.adds_up();
-    assert_eq!((sink.count("in-flight"), sink.count("stored-bytes")), (messages as u64, messages as u64 * 1000));
+    assert_eq!((sink.count("in-flight"), sink.count("stored-bytes")), (messages as u64, sink.count("buffered-bytes")));
+    assert!(sink.count("stored-bytes") > messages as u64 * 2000, "{}", sink.stats());
     if restart {
         sink.stop();
         drop(sink);
@@ -237,7 +238,7 @@ fn backlog(restart: bool) {
 
 #[test]
 fn what_the_bounds_cost_is_said_also_by_the_next_run() {
-    for bound in ["max-buffered-messages=7", "max-buffered-bytes=3000"] {
+    for bound in ["max-buffered-messages=7", "max-buffered-bytes=10000"] {
         let dir = tempfile::tempdir().unwrap();
         let dead = DeadPort::new();
         let port = dead.number;

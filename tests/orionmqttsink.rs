@@ -24,7 +24,7 @@ use orion_core::{
 };
 use serde_json::{Value, json};
 use support::{
-    broker::{Broker, PATIENCE, Subscriber, free_port, signal_process},
+    broker::{Broker, DeadPort, PATIENCE, Subscriber, free_port, signal_process},
     result::{inferred, result},
     sink::{Sink, VERSIONS, text},
 };
@@ -155,7 +155,7 @@ fn a_broker_that_is_down_stalls_nothing_and_gets_everything_later_in(version: &s
     let mut sink = Sink::at(port, &[("mqtt-version", &version)]);
     sink.push_all(0..100);
     assert_eq!((sink.count("received"), sink.count("in-flight"), sink.count("buffered")), (100, 100, 100));
-    assert_eq!(sink.count("buffered-bytes"), 10 + 2 * 90);
+    assert!((190 + 100 * 1024..190 + 100 * 1100).contains(&sink.count("buffered-bytes")), "{}", sink.stats());
     let warning = sink.message(gst::MessageType::Warning);
     for part in [&format!("127.0.0.1:{port}"), "Connection refused", "is mosquitto"] {
         assert!(warning.contains(part), "{warning}");
@@ -248,6 +248,31 @@ fn the_oldest_make_room_and_are_counted() {
     assert_eq!(lost, [96 + 96 * 2 + 2, 2, 2, 2, 2], "what was lost here is said too");
     sink.eos();
     assert_eq!((sink.count("received"), sink.count("forwarded")), (101, 5));
+    sink.adds_up();
+}
+
+#[test]
+fn what_a_stop_costs_is_said_after_the_next_start() {
+    let port = DeadPort::new();
+    let mut sink = Sink::at(port.number, &[("drain-timeout", &1_000_000_u64), ("topic", &"{type}")]);
+    (0..7).for_each(|seq| assert!(sink.harness.push(inferred(seq, &["x"])).is_ok()));
+    sink.stop();
+    assert_eq!(sink.dropped("shutdown"), 7);
+    sink.element.set_state(gst::State::Playing).unwrap();
+    sink.harness.set_src_caps_str("application/octet-stream");
+    assert_eq!((sink.count("received"), sink.count("in-flight")), (0, 0), "the book begins anew");
+    let broker = Broker::start_with(port.number, "allow_anonymous true");
+    let subscriber = Subscriber::new(broker.port(), "#");
+    sink.element.set_property("drain-timeout", PATIENCE.as_nanos() as u64);
+    // Upstream goes on where it was: it is the sink alone that was stopped.
+    sink.harness.push(inferred(7, &["x"])).unwrap();
+    let gap = subscriber.next();
+    let said: Gap = serde_json::from_slice(&gap.payload).unwrap();
+    assert_eq!((gap.topic.as_str(), said.cause, said.missing_type.as_str()), ("gap", Cause::Shutdown, "x"));
+    assert_eq!(said.ranges.as_slice(), [SeqRange { first: 0, last: 6, frames: 7 }]);
+    let report: Report = serde_json::from_slice(&subscriber.next().payload).unwrap();
+    assert_eq!((report.result.frame_seq, report.lost_since_last["shutdown"]), (7, 7));
+    sink.eos();
     sink.adds_up();
 }
 

@@ -88,7 +88,7 @@ impl SeqRange {
     }
 }
 
-/// Results that were made and will never be published. It stands in the place of what is missing: results behind it are newer.
+/// Results that were made and will never be published. It goes out before what waits, which may be older than what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// Always `gap`.

@@ -186,6 +186,10 @@ impl BaseSinkImpl for OrionMqttSink {
             let started = Keeper::start(Arc::clone(&link), store, folder, name, now, say.clone());
             keeper = Some(started.map_err(no_thread)?);
         }
+        // What was lost at the last stop nobody has said yet, and upstream may go on with its numbers.
+        if let Some(former) = self.link() {
+            link.inherit(&former.unsaid());
+        }
         let client = match Client::start(Arc::clone(&link), options, now, say) {
             Ok(client) => client,
             Err(error) => {
@@ -299,6 +303,7 @@ impl OrionMqttSink {
         stats.set("replayed", statistics.replayed);
         stats.set("gap-records", statistics.gap_records);
         stats.set("messages-dropped", statistics.messages_dropped);
+        stats.set("gap-records-dropped", statistics.gaps_dropped);
         stats.set("buffered", statistics.buffered);
         stats.set("buffered-bytes", statistics.buffered_bytes);
         stats.set("stored", statistics.stored);

@@ -24,7 +24,7 @@ pub(super) enum OutagePolicy {
 pub(super) struct Keeping {
     /// Messages, at least 1.
     pub(super) messages: usize,
-    /// Bytes of payload.
+    /// Bytes in memory, as [`Draft::size`](super::payload::Draft::size) counts.
     pub(super) bytes: usize,
     pub(super) policy: OutagePolicy,
     /// How long a message is worth something, s; 0 = for ever.

@@ -5,6 +5,7 @@ mod storage;
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -19,7 +20,7 @@ use super::{
     delays::Summary,
     herald::Herald,
     keeping::Keeping,
-    outbox::{Aftermath, Fallen, GivenUp, Loss, Outbox, Sending},
+    outbox::{Aftermath, Fallen, GivenUp, Loss, Outbox, Sending, Unsaid},
     payload::{Draft, Now},
     snapshot::Snapshot,
 };
@@ -30,6 +31,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Time for a connection in the making at a stop, so that it does not end as an accident.
 const HANDSHAKE: Duration = Duration::from_millis(200);
+
+/// Pause between two slices of a long work, so that the streaming thread gets the book.
+const BREATH: Duration = Duration::from_micros(100);
 
 /// Where the client stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,7 @@ pub(super) struct Statistics {
     pub(super) replayed: u64,
     pub(super) gap_records: u64,
     pub(super) messages_dropped: u64,
+    pub(super) gaps_dropped: u64,
     pub(super) snapshots: u64,
     pub(super) snapshots_dropped: u64,
     pub(super) reconnects: u64,
@@ -176,13 +181,32 @@ impl Link {
         self.book().outbox.refuse(cause, place);
     }
 
-    /// See [`Outbox::set_keeping`] and [`Album::set_order`].
+    /// See [`Outbox::set_keeping`] and [`Album::set_order`]. The client then drops what is too much.
     pub(super) fn apply(&self, keeping: Keeping, pictures: Option<u64>) {
         let mut book = self.book();
         book.outbox.set_keeping(keeping);
         book.album.set_order(pictures);
         drop(book);
         self.wake.notify_one();
+    }
+
+    /// See [`Outbox::tidy`]. Not for the streaming thread: it may take a second, but others get the book in between.
+    pub(super) fn tidy(&self, now: Now) {
+        self.in_slices(|outbox| outbox.tidy(now));
+    }
+
+    fn in_slices(&self, mut slice: impl FnMut(&mut Outbox) -> bool) {
+        let mut sliced = false;
+        while slice(&mut self.book().outbox) {
+            sliced = true;
+            thread::sleep(BREATH);
+        }
+        if sliced {
+            let mut book = self.book();
+            self.rouse_storage(&mut book);
+            drop(book);
+            self.changed.notify_all();
+        }
     }
 
     /// The frames dropped since the last call, and the book as it stands with them.
@@ -234,6 +258,7 @@ impl Link {
             replayed: book.outbox.replayed(),
             gap_records: book.outbox.gap_records(),
             messages_dropped: book.outbox.messages_dropped(),
+            gaps_dropped: book.outbox.gaps_dropped(),
             snapshots: book.album.published(),
             snapshots_dropped: book.album.dropped(),
             failures: book.failures,
@@ -261,6 +286,16 @@ impl Link {
         book.phase = Phase::Waiting;
         drop(book);
         self.changed.notify_all();
+    }
+
+    /// After [`Link::close`]: see [`Outbox::unsaid`].
+    pub(super) fn unsaid(&self) -> Unsaid {
+        self.book().outbox.unsaid()
+    }
+
+    /// See [`Outbox::inherit`].
+    pub(super) fn inherit(&self, unsaid: &Unsaid) {
+        self.book().outbox.inherit(unsaid);
     }
 
     /// When to look again at the latest and, if that is now, to end; None = no end was asked for. First the results have
@@ -315,6 +350,7 @@ impl Link {
             herald.connection_lost();
         }
         drop(book);
+        self.in_slices(Outbox::trim);
         // It may be waiting for what must not wait now.
         self.storage.notify_one();
         self.changed.notify_all();
@@ -327,6 +363,7 @@ impl Link {
         book.outbox.session_lost();
         self.rouse_storage(&mut book);
         drop(book);
+        self.in_slices(Outbox::trim);
         self.changed.notify_all();
     }
 
@@ -342,6 +379,7 @@ impl Link {
 
     /// See [`Outbox::send`].
     pub(super) fn next_message(&self, window: usize, now: Now) -> Option<Sending> {
+        self.tidy(now);
         let mut book = self.book();
         let sending = book.outbox.send(window, now);
         if book.outbox.hungry() {

@@ -7,18 +7,25 @@
 //! numbered frame without a result has nothing to say and counts as forwarded at once.
 //!
 //! The streaming thread never waits for the broker. Messages wait in a buffer of `max-buffered-messages` and `max-buffered-bytes`;
-//! when it is full the oldest frames go. The client reconnects for ever. Order is kept; after a lost connection messages may arrive
-//! twice (at QoS 2 as well). Reports that had to wait for a connection, or are sent again after one was lost, have `replayed: true`.
+//! when it is full the oldest frames go. Bytes are counted as what a message takes in memory: payload, topic and names, and 1 KiB for
+//! the rest of it (half a KiB more for a report with losses in `lost_since_last`). What is on the wire stays within both bounds, one
+//! message at least; the newest frame is taken on top of it. The client reconnects for ever. Order is kept; after a lost
+//! connection messages may arrive twice (at QoS 2 as well). Reports that had to wait for a connection, or are sent again after
+//! one was lost, have `replayed: true`.
 //!
 //! `outage-policy` says what is kept while there is no connection: everything within the bounds, the newest frame of each topic, or
-//! nothing. What is left out is said: a gap record ([`orion_core::gap::Gap`], `{type}` is `gap`) goes out before anything else, with
-//! the sequence numbers of the frames and the cause (`queue_full`, `no_connection`, `too_old`, `refused`), and the next report on
-//! that topic adds them to its `lost_since_last`. They may still have arrived when the connection broke before the broker could
-//! acknowledge them. Each frame is also told to the application, as a QoS message with the field `cause`.
+//! nothing. What is left out is said: a gap record ([`orion_core::gap::Gap`], `{type}` is `gap`, `{label}` is empty) goes out before
+//! anything else, at QoS 1 at least, with the sequence numbers of the frames and the cause (`queue_full`, `no_connection`,
+//! `too_old`, `refused`, `storage_error`, `shutdown`), and the next report of that `instance_id` and `type` adds them to its
+//! `lost_since_last`. They may still have arrived when the connection broke before the broker could acknowledge them. What a stop
+//! costs is said after the next start of the same element. Open gap records, and kinds of reports that have something to add, are
+//! 1000 at most; the oldest goes, counted in `gap-records-dropped`. Each frame is also told to the application, as a QoS message with
+//! the field `cause`; of very many at once the first hundred and the last of each cause, with the counts of all.
 //!
-//! A broker may refuse a message by closing the connection. After two connections without any acknowledgement messages go one by
-//! one, each on a connection that has held for half a second; the third one that ends on the same message makes the sink give it
-//! up, as `refused`.
+//! A broker may refuse a message by closing the connection. After two connections without any acknowledgement, or three with the
+//! same oldest message that was not acknowledged, messages go one by one, each on a connection that has held for half a second;
+//! the third one that ends on the same message makes the sink give it up, as `refused`. If it was a gap record, others for its
+//! topic wait ten minutes.
 //!
 //! With `snapshot-topic` frames with a detection are published as JPEG, one picture a topic in `snapshot-interval` at most; raw
 //! frames are encoded by a thread of their own (`jpegenc`), one at a time. Pictures do not wait for a connection. `privacy` switches
@@ -35,8 +42,9 @@
 //! With `clean-start=false` the session outlives a lost connection, so that at `mqtt-qos=2` each message arrives exactly once, in its
 //! order. That needs a `client-id`; with MQTT 5 the broker keeps the session for `session-expiry-interval`, with 3.1.1 as long as
 //! it likes. Where the broker has forgotten the session, comes back with other limits, or has closed two connections in a row
-//! without acknowledging anything (it may not like a message), the session begins anew and messages may arrive twice. Each start
-//! begins a new session; a stop ends it at the broker (MQTT 5).
+//! without acknowledging anything (it may not like a message), the session begins anew and messages may arrive twice. What a session
+//! repeats is the message as it was, so its payload does not say `replayed`; `stats` count it. Each start begins a new session;
+//! a stop ends it at the broker (MQTT 5).
 //!
 //! With MQTT 5 a message carries its content type (the caps' media type, `application/json` for results), whether it is UTF-8 text,
 //! `message-expiry-interval` as far as it is not over, and the user property `replayed` = `true` when it had to wait for a
@@ -48,7 +56,7 @@
 //! With `buffer-directory` that buffer is on the disk as well: what waits without a connection, and what the broker has not
 //! acknowledged for half a second, is written by a thread of its own, ten times a second at most, each time as one durable
 //! transaction; a fast link writes nothing. It survives a crash, a power cut and a stop, which then drops nothing as `shutdown`
-//! (but for what the disk does not take). The next run sends it first, in its order and as `replayed`, with the gap records that
+//! (but for what the disk does not take, which the next start of the same element says). The next run sends it first, in its order and as `replayed`, with the gap records that
 //! were not acknowledged; after a crash messages may arrive twice. In memory stay an index and what is near its turn, so the bounds
 //! may be large; of what is not yet written 64 MiB are kept at most. Bounds, `message-expiry-interval` (which counts on over a
 //! restart) and the `outage-policy` of now hold for what a former run has left: `drop` writes no message and delivers the
@@ -92,12 +100,13 @@
 //! | `in-flight` | u64 | `received` − `forwarded` − all of `dropped`; after a stop those that the next run will send |
 //! | `dropped` | structure | one u64 a cause; here `queue_full` (a bound), `no_connection`, `refused` (by the broker), `too_old` (expired), `worker_error` (no valid result), `storage_error` (the disk does not give it back) and `shutdown` are counted |
 //! | `published`, `acknowledged` | u64 | messages sent, each counted once, and messages that the broker has |
-//! | `replayed` | u64 | messages sent that had to wait for a connection or were repeated after one was lost, each counted once |
+//! | `replayed` | u64 | messages sent that had to wait for a connection or were repeated after one was lost (by a resumed session, too), each counted once |
 //! | `gap-records` | u64 | gap records sent |
 //! | `messages-dropped` | u64 | messages given up, those that belong to no frame included (an event that ends, for one); one that was on the wire may have arrived all the same |
+//! | `gap-records-dropped` | u64 | gap records that will never be said (refused by the broker, or too many), and additions to `lost_since_last` that were too many |
 //! | `buffered` | u64 | messages that wait or are not yet acknowledged |
-//! | `buffered-bytes` | u64 | bytes of their payloads; a result counts as long as the worker's answer |
-//! | `stored`, `stored-bytes` | u64 | those of them that are on the disk, also after a stop; bytes of their payloads |
+//! | `buffered-bytes` | u64 | their bytes, counted as for `max-buffered-bytes` |
+//! | `stored`, `stored-bytes` | u64 | those of them that are on the disk, also after a stop; their bytes, counted in the same way |
 //! | `storage-errors` | u64 | times that the disk did not do what it should |
 //! | `acknowledge-mean-ms`, `acknowledge-p99-ms` | double | time from sending a message (again) to its acknowledgement, mean and 99th percentile of the last 1000 at QoS 1 and 2, ms; 0 = none yet |
 //! | `snapshots`, `snapshots-dropped` | u64 | pictures that the broker has, and those that were taken for nothing: replaced by newer ones, too large, no connection |

@@ -147,7 +147,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt64::builder("max-buffered-bytes")
             .nick("Most buffered bytes")
-            .blurb("Bytes of payload kept until the broker has acknowledged them; beyond that the oldest frames are dropped (default: 64 MiB)")
+            .blurb("Bytes kept until the broker has acknowledged them: payloads, topics and names, and 1 KiB more for each message, which is about what it takes in memory; beyond that the oldest frames are dropped (default: 64 MiB)")
             .minimum(1)
             .default_value(d.max_buffered_bytes)
             .mutable_playing()
@@ -213,7 +213,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .default_value(d.privacy)
             .mutable_playing()
             .build(),
-        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, replayed, gap-records, buffered, buffered-bytes, stored, stored-bytes, storage-errors, acknowledge-mean-ms, acknowledge-p99-ms, snapshots, snapshots-dropped) and connection (connected, reconnects, connection-failures, last-error)"),
+        stats("Frames by fate (received, forwarded, dropped, in-flight), messages (published, acknowledged, replayed, gap-records, gap-records-dropped, buffered, buffered-bytes, stored, stored-bytes, storage-errors, acknowledge-mean-ms, acknowledge-p99-ms, snapshots, snapshots-dropped) and connection (connected, reconnects, connection-failures, last-error)"),
     ]
 }
 

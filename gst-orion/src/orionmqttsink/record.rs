@@ -9,12 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use orion_core::report::Report;
 use serde::{Deserialize, Serialize};
 
 use super::{
     outbox::{Label, Leftover, Record, Slip},
-    payload::{Body, Now, Timed},
+    payload::{Body, Host, Now, Timed},
 };
 
 /// Why a record cannot be written or read.
@@ -69,18 +68,18 @@ const REPORT: u8 = 1;
 
 #[derive(Serialize)]
 struct ReportOut<'a> {
-    report: &'a Report,
+    result: &'a str,
+    host: &'a Host,
     captured: u64,
     answered: u64,
-    size: usize,
 }
 
 #[derive(Deserialize)]
 struct ReportIn {
-    report: Report,
+    result: Box<str>,
+    host: Host,
     captured: u64,
     answered: u64,
-    size: usize,
 }
 
 /// The content of a message.
@@ -88,8 +87,8 @@ pub(super) fn content(body: &Body, now: Now) -> Result<Vec<u8>, RecordError> {
     match body {
         Body::Raw(bytes) => Ok([&[RAW], bytes.as_ref()].concat()),
         Body::Report(timed) => {
-            let Timed { report, captured, answered, size } = &**timed;
-            let out = ReportOut { report, captured: *captured, answered: now.wall_of(*answered), size: *size };
+            let Timed { result, host, captured, answered } = &**timed;
+            let out = ReportOut { result, host, captured: *captured, answered: now.wall_of(*answered) };
             let mut bytes = vec![REPORT];
             rmp_serde::encode::write_named(&mut bytes, &out)?;
             Ok(bytes)
@@ -102,8 +101,8 @@ pub(super) fn body(content: &[u8], now: Now) -> Result<Body, RecordError> {
     match content.split_first() {
         Some((&RAW, bytes)) => Ok(Body::Raw(bytes.to_vec().into())),
         Some((&REPORT, bytes)) => {
-            let ReportIn { report, captured, answered, size } = rmp_serde::from_slice(bytes)?;
-            Ok(Body::Report(Box::new(Timed { report, captured, answered: now.running_of(answered), size })))
+            let ReportIn { result, host, captured, answered } = rmp_serde::from_slice(bytes)?;
+            Ok(Body::Report(Box::new(Timed { result, host, captured, answered: now.running_of(answered) })))
         }
         other => Err(RecordError::Kind(other.map(|(kind, _)| *kind))),
     }
@@ -164,7 +163,7 @@ mod tests {
         let read = Now { wall: 1_050_000, running: 300 };
         let mut body = body(&bytes, read).unwrap();
         let Body::Report(timed) = &body else { panic!("{body:?}") };
-        assert_eq!((timed.captured, timed.answered, timed.size), (77, -50_700, draft.body.size()));
+        assert_eq!((timed.captured, timed.answered, body.len()), (77, -50_700, draft.body.len()));
         let sent = |body: &mut Body, now| body.bytes(now, true).unwrap();
         let later = |now: Now| Now { wall: now.wall + 5000, running: now.running + 5000 };
         let mut stayed = draft.body.clone();

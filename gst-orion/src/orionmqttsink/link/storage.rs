@@ -16,6 +16,7 @@ impl Link {
     /// See [`Outbox::restore`].
     pub(in super::super) fn restore(&self, former: Former, now: Now) {
         self.book().outbox.restore(former.leftovers, former.unsaid, now);
+        self.tidy(now);
     }
 
     /// Wakes the storage thread if it has nothing to look at its watch for.

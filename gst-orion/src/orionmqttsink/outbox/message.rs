@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use orion_core::ledger::Cause;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -27,7 +28,7 @@ pub(in super::super) struct Slip {
     pub(in super::super) label: Arc<Label>,
     /// The origin's; 0 without one.
     pub(in super::super) seq: u64,
-    /// Of the payload, as [`Body::size`] counts.
+    /// As [`Draft::size`] counts.
     pub(in super::super) size: usize,
     /// See [`Missing::lost`].
     pub(in super::super) lost: Option<BTreeMap<String, u64>>,
@@ -39,17 +40,17 @@ impl Slip {
     /// The slip of a draft, with a label that is its own.
     pub(in super::super) fn of(draft: &Draft) -> Self {
         let origin = draft.origin.clone().map(|origin| Origin { seq: 0, ..origin });
-        let Missing { topic, qos, lost, .. } = Missing::of(draft);
+        let Missing { qos, lost, .. } = Missing::of(draft);
         Self {
             label: Arc::new(Label {
-                topic,
+                topic: draft.topic.clone(),
                 qos,
                 retain: draft.retain,
                 content_type: draft.content_type.clone(),
                 origin,
             }),
             seq: draft.origin.as_ref().map_or(0, |origin| origin.seq),
-            size: draft.body.size(),
+            size: draft.size(),
             lost,
             key: draft.key.clone(),
         }
@@ -66,8 +67,7 @@ impl Slip {
     }
 
     fn missing(&self) -> Missing {
-        let Label { topic, qos, .. } = &*self.label;
-        Missing { topic: topic.clone(), qos: *qos, origin: self.origin(), lost: self.lost.clone() }
+        Missing { qos: self.label.qos, origin: self.origin(), lost: self.lost.clone() }
     }
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Message {
     pub(super) ticket: u64,
     pub(super) frame: u64,
     pub(super) content: Content,
-    /// Of the payload.
+    /// As [`Draft::size`] counted when it came.
     pub(super) size: usize,
     /// When it came, ns on the clock of `Now::running`; negative when that began later.
     pub(super) born: i64,
@@ -94,9 +94,16 @@ pub(super) struct Message {
     pub(super) replayed: bool,
     /// The disk has it, perhaps in a former state.
     pub(super) on_disk: bool,
+    /// It is on the wire, and its frame was dropped meanwhile: it may still arrive, but is not sent again.
+    pub(super) fallen: Option<Cause>,
 }
 
 impl Message {
+    /// One that waits for the first time.
+    pub(super) fn new(ticket: u64, frame: u64, content: Content, size: usize, born: i64) -> Self {
+        Self { ticket, frame, content, size, born, sent: None, replayed: false, on_disk: false, fallen: None }
+    }
+
     pub(super) fn topic(&self) -> &str {
         match &self.content {
             Content::Held(draft) => &draft.topic,
@@ -111,6 +118,14 @@ impl Message {
             Content::Away(slip, _) => &slip.key,
         };
         (self.topic(), key.as_deref())
+    }
+
+    /// Bytes of the payload without what is added when it goes out.
+    pub(super) fn payload(&self) -> usize {
+        match &self.content {
+            Content::Held(draft) => draft.body.len(),
+            Content::Away(slip, _) => slip.size,
+        }
     }
 
     pub(super) fn qos(&self) -> u8 {

@@ -7,9 +7,9 @@ use orion_core::ledger::Cause;
 
 use super::{
     super::payload::{Body, Now},
-    Item, Outbox,
+    Outbox,
     message::{Content, Slip},
-    shelf::{BATCH, BATCH_BYTES, HOPELESS, RETRY, Shelf, Work},
+    shelf::{BATCH, BATCH_BYTES, HOPELESS, RETRY, Work},
 };
 
 impl Outbox {
@@ -29,7 +29,7 @@ impl Outbox {
                 Some(size) if first => {
                     shelf.stored += 1;
                     shelf.stored_bytes += size;
-                    shelf.memory -= Shelf::cost(size);
+                    shelf.memory -= size;
                 }
                 Some(_) => {}
             }
@@ -131,11 +131,7 @@ impl Outbox {
 
     /// Frames that are not on the disk as a whole.
     pub(super) fn unstored_frames(&self) -> BTreeSet<u64> {
-        let on_wire = self.on_wire.iter().filter_map(|item| match item {
-            Item::Message(message) => Some(message),
-            Item::Gap(..) => None,
-        });
-        let unstored = self.waiting.iter().chain(on_wire).filter(|message| !message.on_disk);
+        let unstored = self.waiting.iter().chain(self.messages_on_wire()).filter(|message| !message.on_disk);
         unstored.map(|message| message.frame).collect()
     }
 }

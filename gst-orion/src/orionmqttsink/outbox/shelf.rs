@@ -30,14 +30,13 @@ pub(super) const RETRY: u64 = 5_000 * MS;
 /// A disk that could not be read for so long is given up while there is a connection.
 pub(super) const HOPELESS: u64 = 60_000 * MS;
 
-/// Messages and bytes of payload in one transaction, of one read, and in memory ahead of their turn. One message and one frame
+/// Messages and bytes in one transaction, of one read, and in memory ahead of their turn. One message and one frame
 /// are never cut.
 pub(super) const BATCH: usize = 1024;
 pub(super) const BATCH_BYTES: usize = 4 << 20;
 
-/// Bytes of what is not written, with [`OVERHEAD`] for each message: a slow or broken disk must not fill the memory.
+/// Bytes of what is not written, as they are counted: a slow or broken disk must not fill the memory.
 pub(super) const MEMORY: usize = 64 << 20;
-pub(super) const OVERHEAD: usize = 1024;
 
 /// Labels beyond which those that nobody uses are forgotten.
 const LABELS: usize = 1024;
@@ -86,10 +85,10 @@ pub(super) struct Shelf {
     pub(super) unsaid_changed: bool,
     pub(super) unsaid_since: Option<u64>,
     pub(super) unsaid: Unsaid,
-    /// Messages on the disk, and bytes of their payloads.
+    /// Messages on the disk, and their bytes as they are counted.
     pub(super) stored: usize,
     pub(super) stored_bytes: usize,
-    /// Of messages that are not on the disk, with overhead.
+    /// Bytes of messages that are not on the disk.
     pub(super) memory: usize,
     /// Contents are to be read.
     pub(super) hungry: bool,
@@ -102,13 +101,9 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn cost(size: usize) -> usize {
-        size.saturating_add(OVERHEAD)
-    }
-
     pub(super) fn add(&mut self, ticket: u64, size: usize) {
         self.unsaved.insert(ticket);
-        self.memory += Self::cost(size);
+        self.memory += size;
     }
 
     /// A message was changed.
@@ -129,7 +124,7 @@ impl Shelf {
             self.stored_bytes -= message.size;
             self.removals.push(message.ticket);
         } else {
-            self.memory -= Self::cost(message.size);
+            self.memory -= message.size;
         }
     }
 

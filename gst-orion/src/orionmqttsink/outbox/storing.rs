@@ -10,11 +10,12 @@ use super::{
     Frame, Item, Outbox,
     gaps::Unsaid,
     message::{Content, Message},
-    shelf::{BATCH, BATCH_BYTES, GATHER, Leftover, MEMORY, OVERHEAD, PATIENCE, Record, Shelf, Work},
+    shelf::{BATCH, BATCH_BYTES, GATHER, Leftover, MEMORY, PATIENCE, Record, Shelf, Work},
 };
 
 impl Outbox {
-    /// From now on it is written to the disk; first comes what a former run has left there.
+    /// From now on it is written to the disk; first comes what a former run has left there. What is too much of it goes as
+    /// [`Outbox::tidy`] does it, in part with later calls.
     pub(in super::super) fn restore(&mut self, leftovers: Vec<Leftover>, unsaid: Unsaid, now: Now) {
         let mut shelf = Shelf { hungry: true, ..Shelf::default() };
         for Leftover { key, frame, born, mut slip } in leftovers {
@@ -34,16 +35,14 @@ impl Outbox {
             self.next_ticket = self.next_ticket.max(key + 1);
             let (size, born) = (slip.size, now.running_of(born));
             let content = Content::Away(slip, false);
-            let (ticket, on_disk) = (key, true);
-            let message = Message { ticket, frame, content, size, born, sent: None, replayed: false, on_disk };
+            let message = Message { on_disk: true, ..Message::new(key, frame, content, size, born) };
             self.waiting.push_back(message);
         }
         self.late_below = self.next_ticket;
-        self.gaps.restore(&unsaid);
+        self.gaps.restore(&unsaid, &mut self.next_ticket);
         shelf.unsaid = unsaid;
         self.shelf = Some(shelf);
-        self.expire(now);
-        self.make_room(0, 0);
+        self.tidy(now);
     }
 
     /// Messages on the disk.
@@ -51,7 +50,7 @@ impl Outbox {
         self.shelf.as_ref().map_or(0, |shelf| shelf.stored)
     }
 
-    /// Bytes of their payloads.
+    /// Their bytes, as they are counted.
     pub(in super::super) fn stored_bytes(&self) -> usize {
         self.shelf.as_ref().map_or(0, |shelf| shelf.stored_bytes)
     }
@@ -67,10 +66,9 @@ impl Outbox {
     }
 
     /// Makes room in memory, when the disk does not keep up.
-    pub(super) fn make_memory(&mut self, messages: usize, bytes: usize) {
-        let more = bytes.saturating_add(messages * OVERHEAD);
+    pub(super) fn make_memory(&mut self, bytes: usize) {
         while let Some(shelf) = &self.shelf
-            && shelf.memory.saturating_add(more) > MEMORY
+            && shelf.memory.saturating_add(bytes) > MEMORY
         {
             let first = self.waiting.front().map_or(u64::MAX, |message| message.ticket);
             let Some(ticket) = shelf.unsaved.range(first..).copied().find(|ticket| self.is_unwritten(*ticket)) else {
@@ -91,12 +89,7 @@ impl Outbox {
     }
 
     pub(super) fn find(&self, ticket: u64) -> Option<&Message> {
-        let on_wire = || {
-            self.on_wire.iter().find_map(|item| match item {
-                Item::Message(message) if message.ticket == ticket => Some(message),
-                _ => None,
-            })
-        };
+        let on_wire = || self.messages_on_wire().find(|message| message.ticket == ticket);
         self.waiting_at(ticket).map(|at| &self.waiting[at]).or_else(on_wire)
     }
 
@@ -168,7 +161,7 @@ impl Outbox {
         }
         self.choose_writes(&mut work, closing);
         let on_wire = self.on_wire.iter().filter_map(|item| match item {
-            Item::Gap(_, gap) => Some(gap),
+            Item::Gap { gap, .. } => Some(gap),
             Item::Message(_) => None,
         });
         let unsaid = self.gaps.unsaid(on_wire);

@@ -3,21 +3,23 @@
 use orion_core::topic::TopicTemplate;
 use serde_json::{Value, json};
 
+use bytes::Bytes;
+
 use super::*;
 use crate::{
     meta::{FrameInfo, Inference},
     orionmqttsink::payload::{self, Body, Delivery},
 };
 
-const NOW: Now = Now { wall: 0, running: 0 };
+pub(super) const NOW: Now = Now { wall: 0, running: 0 };
 
-pub(super) const KEEPING: Keeping = Keeping { messages: 10, bytes: 1 << 20, policy: OutagePolicy::Keep, expiry_s: 0 };
+pub(super) const KEEPING: Keeping = Keeping { messages: 10, bytes: 1 << 30, policy: OutagePolicy::Keep, expiry_s: 0 };
 
-fn outbox(messages: usize) -> Outbox {
+pub(super) fn outbox(messages: usize) -> Outbox {
     Outbox::new(Keeping { messages, ..KEEPING })
 }
 
-fn at_s(seconds: u64) -> Now {
+pub(super) fn at_s(seconds: u64) -> Now {
     Now { wall: 0, running: seconds * 1_000_000_000 }
 }
 
@@ -38,21 +40,23 @@ pub(super) fn report(seq: u64, lost: u64) -> Draft {
         "type": "x", "instance_id": "a", "room_id": "", "timestamp": "t", "frame_seq": seq,
         "data": {"detections": [], "count": 0}, "timing": {"total_ms": 1.0},
     });
-    let inference = Inference {
-        kind: "x".into(),
-        result: result.to_string(),
-        sent: 0,
-        answered: 0,
-        lost: BTreeMap::from([("too_old".to_owned(), lost)]),
-    };
+    of_worker(result, BTreeMap::from([("too_old".to_owned(), lost)]))
+}
+
+/// The report of this result.
+pub(super) fn of_worker(result: Value, lost: BTreeMap<String, u64>) -> Draft {
+    let text = |field: &str| result[field].as_str().unwrap().to_owned();
+    let (kind, instance_id, room_id) = (text("type"), text("instance_id"), text("room_id"));
+    let seq = result["frame_seq"].as_u64().unwrap();
+    let inference = Inference { kind, result: result.to_string(), sent: 0, answered: 0, lost };
     let frame = FrameInfo {
         seq,
         epoch: 0,
         captured: 0,
         clock_source: Default::default(),
         arrived: 0,
-        instance_id: "a".into(),
-        room_id: String::new(),
+        instance_id,
+        room_id,
         planned: None,
     };
     let topic = TopicTemplate::parse("{type}").unwrap().into();
@@ -60,16 +64,16 @@ pub(super) fn report(seq: u64, lost: u64) -> Draft {
     payload::report(&Delivery { topic, qos: 1, retain: true }, &inference, result, Some(&frame)).unwrap()
 }
 
-fn push(outbox: &mut Outbox, drafts: Vec<Draft>) {
+pub(super) fn push(outbox: &mut Outbox, drafts: Vec<Draft>) {
     outbox.push(drafts, Place::default(), NOW);
 }
 
-fn lose(outbox: &mut Outbox) {
+pub(super) fn lose(outbox: &mut Outbox) {
     assert_eq!(outbox.connection_lost(Loss::Other, false), Aftermath { resume: false, given_up: None });
 }
 
 /// The sequence numbers of all reports and gap records that can be sent.
-fn sent_numbers(outbox: &mut Outbox) -> (Vec<u64>, Vec<u64>) {
+pub(super) fn sent_numbers(outbox: &mut Outbox) -> (Vec<u64>, Vec<u64>) {
     let (mut reports, mut missing) = (Vec::new(), Vec::new());
     while let Some((_, text)) = send(outbox) {
         let json: Value = serde_json::from_str(&text).unwrap();
@@ -84,7 +88,7 @@ fn sent_numbers(outbox: &mut Outbox) -> (Vec<u64>, Vec<u64>) {
     (reports, missing)
 }
 
-fn send(outbox: &mut Outbox) -> Option<(u64, String)> {
+pub(super) fn send(outbox: &mut Outbox) -> Option<(u64, String)> {
     let sending = outbox.send(64, NOW)?;
     Some((sending.ticket, String::from_utf8(sending.payload.to_vec()).unwrap()))
 }
@@ -121,7 +125,8 @@ fn delays_and_bytes_are_those_of_the_messages() {
     let mut outbox = outbox(10);
     push(&mut outbox, vec![raw("abc"), report(1, 0)]);
     let answer = outbox.waiting[1].size;
-    assert!(answer > 50 && outbox.buffered_bytes() == answer + 3);
+    let other = raw("abc").size();
+    assert!(other > 1000 && answer > other + 100 && outbox.buffered_bytes() == answer + other);
     let tickets = [0, 0].map(|_| outbox.send(64, at(10)).unwrap().ticket);
     outbox.acknowledge(tickets[0], at(14));
     assert_eq!(outbox.buffered_bytes(), answer, "also while it is on the wire");
@@ -242,12 +247,13 @@ fn a_gap_record_is_no_result_and_is_said_until_it_is_acknowledged() {
 
 #[test]
 fn bytes_are_bounded_like_messages() {
-    let mut outbox = Outbox::new(Keeping { bytes: 6, ..KEEPING });
+    let overhead = raw("").size();
+    let mut outbox = Outbox::new(Keeping { bytes: 6 + 3 * overhead, ..KEEPING });
     for text in ["aaa", "bbb", "cc", "d"] {
         push(&mut outbox, vec![raw(text)]);
     }
-    assert_eq!((outbox.buffered(), outbox.buffered_bytes()), (3, 6));
-    push(&mut outbox, vec![raw("1234567")]);
+    assert_eq!((outbox.buffered(), outbox.buffered_bytes()), (3, 6 + 3 * overhead));
+    push(&mut outbox, vec![raw(&"x".repeat(7 + 2 * overhead))]);
     assert_eq!((outbox.buffered(), outbox.ledger().dropped().get(Cause::QueueFull)), (3, 2), "too much on its own");
     assert_eq!(send(&mut outbox).unwrap().1, "bbb");
     adds_up(&outbox);
@@ -315,9 +321,9 @@ fn the_end_of_one_object_is_not_replaced_by_news_of_another() {
 
 #[test]
 fn every_message_that_is_given_up_is_counted() {
-    let mut outbox = Outbox::new(Keeping { messages: 2, bytes: 100, ..KEEPING });
+    let mut outbox = Outbox::new(Keeping { messages: 2, bytes: 10_000, ..KEEPING });
     outbox.push_aside(vec![raw("a"), raw("b")], NOW);
-    outbox.push_aside(vec![raw(&"x".repeat(101))], NOW);
+    outbox.push_aside(vec![raw(&"x".repeat(10_001))], NOW);
     assert_eq!(outbox.messages_dropped(), 1, "larger than all that may be kept");
     outbox.push_aside(vec![raw("c")], NOW);
     assert_eq!((outbox.messages_dropped(), outbox.buffered()), (3, 1), "a and b made room together");

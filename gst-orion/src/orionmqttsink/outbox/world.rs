@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! For tests: an outbox with a disk that is a map, which survives a crash as a file does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::Value;
 
@@ -81,6 +81,7 @@ impl World {
         self.connected = false;
         self.on_wire.clear();
         self.outbox.connection_lost(Loss::Other, false);
+        while self.outbox.trim() {}
     }
 
     pub(super) fn send(&mut self) {
@@ -184,11 +185,7 @@ impl World {
     pub(super) fn check(&self) {
         adds_up(&self.outbox);
         assert!(self.arrived_now.is_sorted(), "order is kept: {:?}", self.arrived_now);
-        let on_wire = self.outbox.on_wire.iter().filter_map(|item| match item {
-            Item::Message(message) => Some(message),
-            Item::Gap(..) => None,
-        });
-        let all: Vec<_> = self.outbox.waiting.iter().chain(on_wire).collect();
+        let all: Vec<_> = self.outbox.waiting.iter().chain(self.outbox.messages_on_wire()).collect();
         assert_eq!(self.outbox.buffered_bytes(), all.iter().map(|message| message.size).sum::<usize>());
         assert_eq!(self.outbox.stored(), all.iter().filter(|message| message.on_disk).count());
         let stored: usize = all.iter().filter(|message| message.on_disk).map(|message| message.size).sum();

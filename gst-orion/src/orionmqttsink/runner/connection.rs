@@ -53,6 +53,8 @@ impl<F: Fn(Notice)> Runner<F> {
             let step = {
                 let mut poll = pin!(events.poll());
                 loop {
+                    // Messages that come while a connection is in the making may be more than one call drops.
+                    self.link.tidy((self.now)());
                     // First, since it decides on what is to be said.
                     let ending = self.link.ending();
                     let mut patience = None;

@@ -156,6 +156,7 @@ impl<F: Fn(Notice)> Runner<F> {
                 return false;
             }
             let _ = time::timeout_at(until.into(), self.link.woken()).await;
+            self.link.tidy((self.now)());
         }
         true
     }
