@@ -31,8 +31,13 @@ fn statistic(path: &str) -> (String, f64) {
     (name, ticks / TICKS)
 }
 
-/// CPU seconds of the threads with this name so far.
-fn cpu(name: &str) -> f64 {
+/// CPU seconds so far of this thread, which pushes.
+fn cpu() -> f64 {
+    statistic(&format!("/proc/self/task/{}/stat", std::process::id())).1
+}
+
+/// CPU seconds so far of the threads with this name.
+fn cpu_of(name: &str) -> f64 {
     let tasks = fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
     tasks
         .map(|task| statistic(task.path().join("stat").to_str().unwrap()))
@@ -70,20 +75,33 @@ fn main() {
     let rate = numbers.next().unwrap_or(1000);
     let seconds = numbers.next().unwrap_or(60);
     let broker = Broker::start_with(support::broker::free_port(), "allow_anonymous true\nautosave_interval 1000000");
+    let watched = rate * 10;
+    let sent = rate + rate * seconds + watched;
     let subscriber = Subscriber::new(broker.port(), "#");
+    // What is received is not kept, since this process's memory is measured.
+    let receiver = thread::spawn(move || {
+        let (mut got, mut last) = (0, None);
+        while got < sent {
+            let message = subscriber.next();
+            let json: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+            let seq = json["frame_seq"].as_u64();
+            got += u64::from(seq != last);
+            last = seq;
+        }
+        got
+    });
     // The name is that of the client's thread as well; the kernel keeps 15 letters of it.
     let mut sink = Sink::at(broker.port(), &[("name", &"publisher")]);
     push(&mut sink, rate, 1);
     sink.wait_for("acknowledged", rate);
 
     let memory = resident_mib();
-    let main = fs::read_to_string("/proc/self/comm").unwrap().trim().to_owned();
-    let (streaming, client) = (cpu(&main), cpu("publisher"));
+    let (streaming, client) = (cpu(), cpu_of("publisher"));
     let total = rate * seconds;
     push(&mut sink, rate, seconds);
     sink.wait_for("acknowledged", rate + total);
-    let streaming = (cpu(&main) - streaming) / total as f64 * 1e6;
-    let client = (cpu("publisher") - client) / total as f64 * 1e6;
+    let streaming = (cpu() - streaming) / total as f64 * 1e6;
+    let client = (cpu_of("publisher") - client) / total as f64 * 1e6;
     println!("{total} messages at {rate}/s, QoS 1, loopback:");
     println!("  CPU a message: {streaming:.0} us to make and push, {client:.0} us to send and to see it acknowledged");
     println!("  memory: {memory:.1} MiB before, {:.1} MiB after", resident_mib());
@@ -91,7 +109,6 @@ fn main() {
     // The same again for ten seconds with an eye on the clock, which costs CPU of its own.
     let stats = sink.element.clone();
     let before = sink.count("acknowledged");
-    let watched = rate * 10;
     let watcher = thread::spawn(move || {
         use gst::prelude::*;
         let mut seen = Vec::with_capacity(watched as usize);
@@ -109,16 +126,7 @@ fn main() {
     delays.sort_unstable();
     println!("  push to acknowledged: p50 {:.2} ms, p99 {:.2} ms", percentile(&delays, 50), percentile(&delays, 99));
     sink.eos();
-    let sent = rate + total + watched;
-    let mut got = 0;
-    let mut last = None;
-    for _ in 0..sent {
-        let message = subscriber.next();
-        let json: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
-        let seq = json["frame_seq"].as_u64();
-        got += u64::from(seq != last);
-        last = seq;
-    }
+    let got = receiver.join().unwrap();
     println!("  received by the subscriber: {got} of {sent}");
     assert_eq!((got, sink.count("forwarded")), (sent, sent), "none is lost");
 }
