@@ -172,7 +172,10 @@ impl Link {
 
     /// Takes messages that belong to no frame.
     pub(super) fn push_aside(&self, drafts: Vec<Draft>, now: Now) {
-        self.book().outbox.push_aside(drafts, now);
+        let mut book = self.book();
+        book.outbox.push_aside(drafts, now);
+        self.rouse_storage(&mut book);
+        drop(book);
         self.wake.notify_one();
     }
 
