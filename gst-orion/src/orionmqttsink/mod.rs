@@ -144,6 +144,9 @@ mod store;
 mod tls;
 mod translator;
 
+/// Environment variables for the name to log in with and the password, where no property says them.
+pub const ENVIRONMENT: [&str; 2] = ["ORION_MQTT_USERNAME", "ORION_MQTT_PASSWORD"];
+
 glib::wrapper! {
     /// The element `orionmqttsink`.
     pub struct OrionMqttSink(ObjectSubclass<imp::OrionMqttSink>) @extends gst_base::BaseSink, gst::Element, gst::Object;

@@ -282,7 +282,7 @@ pub(super) fn set(settings: &mut Settings, property: &str, value: &glib::Value) 
         "tls-key-file" => settings.tls.key_file = text(),
         "tls-insecure" => settings.tls.insecure = value.get().unwrap_or_default(),
         "topic" => return settings.set_topic(&text()),
-        "profile" => keep(value, &mut settings.profile),
+        "profile" => settings.set_profile(value.get().unwrap_or_default()),
         "event-threshold" => keep(value, &mut settings.event_threshold),
         "status-topic" => return settings.set_status_topic(text()),
         "instance-id" => return settings.set_instance_id(text()),

@@ -10,6 +10,7 @@ use orion_core::{
 use thiserror::Error;
 
 use super::{
+    ENVIRONMENT,
     address::{self, Address},
     client::{self, Options},
     keeping::{Keeping, OutagePolicy},
@@ -22,11 +23,8 @@ use super::{
 };
 use crate::identity;
 
-/// Environment variable for the name to log in with, where no property says it.
-const USERNAME: &str = "ORION_MQTT_USERNAME";
-
-/// Environment variable for the password, where no property says it.
-const PASSWORD: &str = "ORION_MQTT_PASSWORD";
+const USERNAME: &str = ENVIRONMENT[0];
+const PASSWORD: &str = ENVIRONMENT[1];
 
 /// Why the element cannot start.
 #[derive(Debug, Error)]
@@ -79,8 +77,9 @@ pub(super) struct Settings {
     pub(super) privacy: bool,
     /// Counts the changes after which earlier pictures are not wanted any more.
     snapshot_order: u64,
-    /// The one that the element was started with; none = it is not running.
-    pub(super) running_profile: Option<Profile>,
+    /// Where results go unless `topic` says so; that of the profile which the element was started with while it runs.
+    profile_topic: Arc<TopicTemplate>,
+    running: bool,
     pub(super) qos: u8,
     pub(super) retain: bool,
     /// s, 0 = off.
@@ -124,7 +123,8 @@ impl Default for Settings {
             snapshot_interval: Duration::from_secs(5),
             privacy: false,
             snapshot_order: 0,
-            running_profile: None,
+            profile_topic: Arc::default(),
+            running: false,
             qos: 1,
             retain: false,
             keep_alive: 10,
@@ -180,6 +180,20 @@ impl Settings {
         self.snapshot_topic = self.judge("snapshot-topic", valid.map_err(|e| format!("snapshot-topic: {e}")))?;
         self.snapshot_order += 1;
         Ok(())
+    }
+
+    /// Takes a profile; a running element goes on with the one that it was started with.
+    pub(super) fn set_profile(&mut self, profile: Profile) {
+        self.profile = profile;
+        self.set_running(self.running);
+    }
+
+    /// Whether the element runs.
+    pub(super) fn set_running(&mut self, running: bool) {
+        if !(self.running && running) {
+            self.profile_topic = translator::default_template(self.profile).into();
+        }
+        self.running = running;
     }
 
     /// Lets no picture out, or does so again.
@@ -238,8 +252,7 @@ impl Settings {
 
     /// Where results go.
     pub(super) fn topic(&self) -> Arc<TopicTemplate> {
-        let profile = self.running_profile.unwrap_or(self.profile);
-        self.topic.clone().unwrap_or_else(|| translator::default_template(profile).into())
+        Arc::clone(self.topic.as_ref().unwrap_or(&self.profile_topic))
     }
 
     /// Which pictures are wanted now, if any.
@@ -382,6 +395,21 @@ mod tests {
         assert_eq!(options(&settings).ok().unwrap().user.as_deref(), Some("bob"));
         settings.set_uri(String::new()).unwrap();
         assert_eq!(settings.broker().to_string(), "127.0.0.1:1883");
+    }
+
+    #[test]
+    fn the_topic_is_that_of_the_profile_in_force() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.topic().as_str(), Profile::Orion.default_topic());
+        settings.set_profile(Profile::Dlstreamer);
+        assert_eq!(settings.topic().as_str(), Profile::Dlstreamer.default_topic());
+        settings.set_running(true);
+        settings.set_profile(Profile::Frigate);
+        assert_eq!(settings.topic().as_str(), Profile::Dlstreamer.default_topic());
+        settings.set_running(false);
+        assert_eq!(settings.topic().as_str(), Profile::Frigate.default_topic());
+        settings.set_topic("own").unwrap();
+        assert_eq!(settings.topic().as_str(), "own");
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Loader<'_> {
 
     fn variable(&mut self, name: &str, text: &str) {
         // The sink reads these itself.
-        if ["ORION_MQTT_USERNAME", "ORION_MQTT_PASSWORD"].contains(&name) {
+        if gstorion::orionmqttsink::ENVIRONMENT.contains(&name) {
             return;
         }
         let Some(rest) = name.strip_prefix(keys::VARIABLE) else {
