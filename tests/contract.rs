@@ -13,6 +13,7 @@ use std::{
 
 use jsonschema::Validator;
 use orion_core::{
+    command::{Command, Request},
     contract::{self, ASYNCAPI_FILE, MESSAGES},
     gap::GAP_TYPE,
     ledger::Cause,
@@ -417,4 +418,32 @@ fn messages_are_told_by_their_topic_or_else_by_what_they_say() {
 #[should_panic = "is not as the contract says"]
 fn a_violation_ends_a_test() {
     support::validate("care/status/ward-3", b"fine");
+}
+
+#[test]
+fn what_the_daemon_says_and_takes_is_described() {
+    let ack = json!({"command_ack": "get_status", "status": "success", "id": 7, "data": {"a": [1]}, "revision": 1,
+        "timestamp": "2026-11-22T08:00:00.000000001Z"});
+    let event = json!({"event": "stream_lost", "cause": "stalled", "detail": "no frame for 2 s", "epoch": 3,
+        "timestamp": "2026-11-22T08:00:00.000000001Z"});
+    let state = json!({"instance_id": "ward-3", "revision": 1, "timestamp": "2026-11-22T08:00:00.000000001Z", "paused": false,
+        "inference_rate_hz": null, "config": {"room_id": ""}});
+    let command = json!({"command": "set_inference_rate", "params": {"rate_hz": 2.5}, "id": "a", "dry_run": true});
+    for (name, good, wrong) in [
+        ("ack", ack, [("/status", json!("fine")), ("/timestamp", json!("now")), ("/mood", json!(1))]),
+        ("event", event, [("/cause", json!("boredom")), ("/event", json!("party")), ("/mood", json!(1))]),
+        ("state", state, [("/revision", json!(0)), ("/instance_id", json!("a/b")), ("/mood", json!(1))]),
+        ("command", command, [("/command", json!("dance")), ("/params/rate_hz", json!(31)), ("/mood", json!(1))]),
+    ] {
+        let [open, strict] = validators(name);
+        assert!(open.is_valid(&good) && strict.is_valid(&good), "{name}: {:?}", strict.validate(&good));
+        for (field, value) in wrong {
+            assert!(!strict.is_valid(&with(good.clone(), field, value)), "{name} {field}");
+        }
+    }
+    for name in Command::NAMES {
+        let read = Request::read(json!({"command": name}).to_string().as_bytes());
+        let complete = validators("command")[1].is_valid(&json!({"command": name}));
+        assert!(read.is_ok() || !complete, "{name}: {read:?}");
+    }
 }

@@ -13,6 +13,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "gst-orion" / "core" / "schema"
 # Where a message of this kind goes by default.
 DEFAULT_TOPIC = "care/inferences/{instance_id}/{type}"
 
+# Keywords whose parts describe the same object together with what stands beside them.
+TOGETHER = ("anyOf", "oneOf", "allOf")
+
 
 @cache
 def _read(file: str) -> dict:
@@ -30,11 +33,15 @@ def strict(schema: Any) -> Any:
         if keyword in ("properties", "patternProperties", "$defs"):
             # Names of fields, not keywords.
             closed[keyword] = {name: strict(one) for name, one in value.items()}
-        elif keyword in ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf"):
+        elif keyword in ("items", "prefixItems", "additionalProperties", *TOGETHER):
             closed[keyword] = strict(value)
         else:
             closed[keyword] = value
-    if "properties" in schema:
+    named = "properties" in schema
+    for part in (part for keyword in TOGETHER for part in closed.get(keyword, [])):
+        # Only the whole object can be closed.
+        named |= isinstance(part, dict) and part.pop("unevaluatedProperties", None) is not None
+    if named:
         closed["unevaluatedProperties"] = False
     return closed
 
@@ -48,10 +55,18 @@ def _is_parameter(level: str) -> bool:
     return level.startswith("{")
 
 
+def _channels() -> Iterator[dict]:
+    """Those that Orion speaks on: what others say may be wrong."""
+    document = _read("asyncapi.json")
+    for operation in document["operations"].values():
+        if operation["action"] == "send":
+            yield document["channels"][operation["channel"]["$ref"].rpartition("/")[2]]
+
+
 def _channel(topic: str) -> dict | None:
     """The channel of a topic; where several fit, the one with the fewest parameters."""
     levels, found = topic.split("/"), []
-    for channel in _read("asyncapi.json")["channels"].values():
+    for channel in _channels():
         address = channel["address"].split("/")
         fits = all(_is_parameter(part) or part == level for part, level in zip(address, levels, strict=False))
         if fits and len(address) == len(levels):

@@ -2,7 +2,7 @@
 //! Holds messages against the contract, with nothing allowed that it does not describe.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::LazyLock,
 };
 
@@ -30,7 +30,11 @@ static CHANNELS: LazyLock<Vec<Channel>> = LazyLock::new(|| {
         });
         (message["contentType"].as_str().unwrap().to_owned(), schema)
     };
-    let channels = document["channels"].as_object().unwrap().values();
+    // Those that Orion speaks on: what others say may be wrong.
+    let operations = document["operations"].as_object().unwrap().values().filter(|one| one["action"] == "send");
+    let names = operations.map(|one| one["channel"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap());
+    let names = BTreeSet::from_iter(names);
+    let channels = names.into_iter().map(|name| &document["channels"][name]);
     let channels = channels.map(|channel| Channel {
         address: channel["address"].as_str().unwrap().split('/').map(str::to_owned).collect(),
         messages: channel["messages"].as_object().unwrap().keys().map(message).collect(),

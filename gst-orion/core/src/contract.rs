@@ -11,7 +11,9 @@ use schemars::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    command::Request,
     gap::Gap,
+    health::{Ack, Happened, State},
     profile::{dlstreamer, frigate},
     report::Report,
     status::Status,
@@ -39,11 +41,15 @@ pub const MESSAGES: &[Message] = &[
     Message::json::<frigate::Event>("frigate", frigate::DEFAULT_TOPIC, "What became of an object, profile frigate"),
     Message::bytes("buffer", "care/inferences/{instance_id}/buffer", "Payload of a buffer without a result, as it is"),
     Message::text::<Status>("status", "care/status/{instance_id}", "Whether the publisher is there").retained(),
+    Message::json::<Request>("command", "care/control/{instance_id}", "What the daemon is asked for").received(),
+    Message::json::<Ack>("ack", "care/health/{instance_id}", "Answer to a command"),
+    Message::json::<Happened>("event", "care/health/{instance_id}", "Something that happened"),
+    Message::json::<State>("state", "care/state/{instance_id}", "The configuration in force").retained(),
 ];
 
 /// What stands for a parameter of an address.
 const PARAMETERS: &[(&str, &str)] = &[
-    ("instance_id", "Name of the pipeline: letters, digits, `_` and `-`."),
+    ("instance_id", "Name of the pipeline: letters, digits, `_` and `-`; commands to all are sent to `all`."),
     ("type", "Kind of result, for example `person_detection`; the same as `type` in the payload."),
 ];
 
@@ -89,6 +95,10 @@ impl Message {
 
     const fn text<T: JsonSchema>(name: &'static str, address: &'static str, title: &'static str) -> Self {
         Self { content_type: "text/plain", ..Self::json::<T>(name, address, title) }
+    }
+
+    const fn received(self) -> Self {
+        Self { direction: Direction::Receive, ..self }
     }
 
     const fn retained(self) -> Self {
@@ -168,7 +178,7 @@ pub fn asyncapi() -> Value {
         "info": {
             "title": "Orion",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What Orion publishes over MQTT. `care` is the default prefix of the topics; it, quality of service \
+            "description": "What Orion publishes over MQTT, and what it takes. `care` is the default prefix of the topics; it, quality of service \
                             and retain can be configured. Readers ignore fields that they do not know.",
             "license": {"name": "MPL-2.0", "url": "https://www.mozilla.org/MPL/2.0/"},
         },
@@ -189,8 +199,15 @@ pub fn strict(schema: Value) -> Value {
 }
 
 fn close(schema: &mut Schema) {
-    let named = schema.get("properties").is_some();
+    let mut named = schema.get("properties").is_some();
     transform_subschemas(&mut close, schema);
+    // These describe the same object together with what stands beside them: only the whole of it can be closed.
+    for keyword in ["oneOf", "anyOf", "allOf"] {
+        let parts = schema.get_mut(keyword).and_then(Value::as_array_mut).into_iter().flatten();
+        for part in parts.filter_map(Value::as_object_mut) {
+            named |= part.remove("unevaluatedProperties").is_some();
+        }
+    }
     if named {
         schema.insert("unevaluatedProperties".to_owned(), false.into());
     }

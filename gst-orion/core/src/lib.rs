@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The logic of Orion over plain values: no GStreamer, no async runtime, no I/O.
 
+pub mod camera;
+pub mod command;
 pub mod contract;
 pub mod focus;
 pub mod framing;
 pub mod gap;
 pub mod geometry;
 pub mod hand;
+pub mod health;
 pub mod ledger;
 pub mod memory;
 pub mod pace;
@@ -25,4 +28,5 @@ pub mod throttle;
 pub mod timestamp;
 pub mod topic;
 pub mod view;
+pub mod warmup;
 pub mod wire;

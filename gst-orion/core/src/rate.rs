@@ -1,15 +1,27 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The rate gate: which frames pass so that at most so many a second do.
 
-/// Slack for time stamps that are rounded to whole nanoseconds or jitter a little: a twentieth of the period.
-const SLACK: u64 = 20;
+/// Slack for time stamps that are rounded to whole nanoseconds, while the camera's interval is not known yet: a twentieth
+/// of the period.
+const SLACK: f64 = 20.0;
+/// Weight of the newest interval in the mean.
+const ALPHA: f64 = 0.125;
+/// A longer interval than so many mean ones is an interruption, or a camera that changed: it counts as so many.
+const LONGEST: f64 = 2.0;
 
 /// Gates frames by presentation time, in exact fractions of a second, without looking at caps.
+///
+/// Moments lie on a grid of the rate that is asked for, and of each the nearest frame passes: so the mean rate is exact also
+/// where the camera's is no multiple of it, and where its times jitter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RateGate {
     rate: f64,
     due: Option<f64>,
     last: Option<u64>,
+    /// The frame before, whether it passed or not.
+    before: Option<u64>,
+    /// Mean time from one frame to the next, ns.
+    interval: Option<f64>,
 }
 
 impl RateGate {
@@ -34,11 +46,12 @@ impl RateGate {
             return true;
         };
         let now = pts as f64;
+        self.measure(pts);
         let pass = match self.due {
             _ if self.rate == 0.0 => true,
             None => true,
             // A jump back (seek, new stream) starts the grid anew.
-            Some(due) => now >= due - self.period() / SLACK as f64 || self.last.is_some_and(|last| pts < last),
+            Some(due) => now >= due - self.slack() || self.last.is_some_and(|last| pts < last),
         };
         if pass {
             if self.rate > 0.0 {
@@ -58,6 +71,24 @@ impl RateGate {
     pub fn reset(&mut self) {
         self.due = None;
         self.last = None;
+        self.before = None;
+    }
+
+    /// How much too early a frame may be: the next one would be later by more.
+    fn slack(&self) -> f64 {
+        let period = self.period();
+        self.interval.map_or(period / SLACK, |interval| interval.min(period) / 2.0)
+    }
+
+    fn measure(&mut self, pts: u64) {
+        let Some(before) = self.before.replace(pts).filter(|before| *before < pts) else {
+            return;
+        };
+        let interval = (pts - before) as f64;
+        self.interval = Some(match self.interval {
+            None => interval,
+            Some(mean) => mean + ALPHA * (interval.min(LONGEST * mean) - mean),
+        });
     }
 
     fn period(&self) -> f64 {
@@ -67,6 +98,8 @@ impl RateGate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn passed(rate: f64, fps: f64, seconds: f64) -> usize {
@@ -105,6 +138,46 @@ mod tests {
                     assert!(gap <= before + period + 2.0 / 30.0, "gap {gap} at {rate} Hz");
                 }
                 last = Some(pts);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever the rates, and though times jitter by a fifth of the interval.
+        #[test]
+        fn the_mean_is_kept_and_no_gap_is_longer_than_both_periods(
+            fps in 2.0..60.0f64,
+            rates in prop::collection::vec(0.2..60.0f64, 1..5),
+            jitter in prop_oneof![Just(0.0), 0.0..0.2f64],
+            chances in prop::collection::vec(-1.0..1.0f64, 97),
+        ) {
+            let mut gate = RateGate::default();
+            let interval = 1.0 / fps;
+            let (mut n, mut last, mut period_before) = (0u32, None::<f64>, 0.0f64);
+            for rate in rates {
+                gate.set_rate(rate);
+                let expected = rate.min(fps);
+                let frames = (fps * (60.0 / expected).max(10.0)).ceil() as u32;
+                let mut passed = 0u32;
+                for _ in 0..frames {
+                    n += 1;
+                    let time = (f64::from(n) + 1.0 + jitter * chances[n as usize % chances.len()]) * interval;
+                    if gate.admit(Some((time * 1e9) as u64)) {
+                        if let Some(last) = last {
+                            let gap = time - last;
+                            // Two neighbours are at most 1.4 intervals apart.
+                            let limit = period_before.max(1.0 / rate).max(interval) + 1.4 * interval;
+                            prop_assert!(gap <= limit, "gap {gap} s, limit {limit} s, {rate} of {fps} Hz");
+                        }
+                        last = Some(time);
+                        passed += 1;
+                    }
+                }
+                let mean = f64::from(passed) * fps / f64::from(frames);
+                prop_assert!((mean - expected).abs() <= 0.05 * expected, "{mean} Hz, asked {rate} of {fps} Hz");
+                period_before = 1.0 / rate;
             }
         }
     }

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What a daemon says about itself: answers to commands, and what happened.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{camera::LossCause, command::Id, timestamp, warmup::WarmupReport};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AckStatus {
+    /// What was asked for is in force.
+    Success,
+    /// Nothing has changed.
+    Error,
+}
+
+/// The answer to a command, sent when what it asks for is in force or cannot be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Ack {
+    /// The command's name; empty if it could not be read.
+    pub command_ack: String,
+    /// How it ended.
+    pub status: AckStatus,
+    /// What the sender called the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Id>,
+    /// What was asked for, or what has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// Why nothing has changed; names the field that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// From the frame of this number on it is in force for sure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_at_seq: Option<u64>,
+    /// Revision of the state after the command; left out where the command did not get so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// True when this answers a command that was answered before: it was not carried out again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+    /// When it was answered: RFC 3339, UTC, nanoseconds.
+    #[schemars(regex(pattern = timestamp::PATTERN))]
+    pub timestamp: String,
+}
+
+impl Ack {
+    /// It is in force.
+    pub fn success(command: &str, id: Option<Id>, timestamp: String) -> Self {
+        Self {
+            command_ack: command.to_owned(),
+            status: AckStatus::Success,
+            id,
+            data: None,
+            error: None,
+            applied_at_seq: None,
+            revision: None,
+            duplicate: false,
+            timestamp,
+        }
+    }
+
+    /// Nothing has changed, and why.
+    pub fn error(command: &str, id: Option<Id>, timestamp: String, error: String) -> Self {
+        Self { status: AckStatus::Error, error: Some(error), ..Self::success(command, id, timestamp) }
+    }
+}
+
+/// Something happened that an operator may want to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// No more frames come. Said again when the cause is another one, not at each attempt to connect.
+    StreamLost {
+        /// The kind of trouble.
+        cause: LossCause,
+        /// In words.
+        detail: String,
+        /// Of the last connection: how many there were before it.
+        epoch: u64,
+    },
+    /// Frames come again.
+    StreamRestored {
+        /// How long none had come, s.
+        #[schemars(range(min = 0))]
+        after_s: f64,
+        /// Of this connection, as in each result.
+        epoch: u64,
+    },
+    /// The camera was measured, and the rate was chosen.
+    WarmedUp {
+        /// What was found.
+        camera: WarmupReport,
+    },
+    /// A worker process has ended, or does not answer any more.
+    WorkerLost {
+        /// Its element.
+        worker: String,
+        /// Which of its processes.
+        index: u32,
+        /// Its process id; 0 = none.
+        pid: u32,
+        /// In words.
+        reason: String,
+    },
+    /// Another one has taken its place.
+    WorkerRestarted {
+        /// Its element.
+        worker: String,
+        /// Which of its processes.
+        index: u32,
+        /// The new process id.
+        pid: u32,
+        /// Why it was needed.
+        reason: String,
+    },
+    /// Other workers have taken over, and the first result of theirs is there.
+    ModelReloaded {
+        /// Their element.
+        worker: String,
+        /// Size of their model; empty for workers without models.
+        model_size: String,
+        /// File of their large model; likewise.
+        model_file: String,
+        /// The first frame that they got.
+        applied_at_seq: u64,
+    },
+    /// They did not come to work; the old ones carry on.
+    ModelReloadFailed {
+        /// Their element.
+        worker: String,
+        /// In words.
+        reason: String,
+    },
+    /// The configuration was read again.
+    ConfigReloaded {
+        /// The keys that have changed.
+        keys: Vec<String>,
+        /// Of the state.
+        revision: u64,
+    },
+    /// The configuration was read again and is wrong; the one before stays in force.
+    ConfigRejected {
+        /// One text a mistake.
+        problems: Vec<String>,
+    },
+    /// The daemon stops.
+    Stopping {
+        /// Who wants it.
+        reason: String,
+    },
+}
+
+/// An event with its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Happened {
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+    /// When: RFC 3339, UTC, nanoseconds.
+    #[schemars(regex(pattern = timestamp::PATTERN))]
+    pub timestamp: String,
+}
+
+/// The configuration in force; the broker keeps the last one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct State {
+    /// Whose.
+    #[schemars(regex(pattern = crate::contract::INSTANCE_ID))]
+    pub instance_id: String,
+    /// Counts the changes since the daemon's start, which is 1.
+    #[schemars(range(min = 1))]
+    pub revision: u64,
+    /// When it came into force: RFC 3339, UTC, nanoseconds.
+    #[schemars(regex(pattern = timestamp::PATTERN))]
+    pub timestamp: String,
+    /// Whether no frames are looked at because of `pause_inference`.
+    pub paused: bool,
+    /// Frames a second that are looked at, at most, Hz; null = all.
+    pub inference_rate_hz: Option<f64>,
+    /// As `orion-launch print-config` prints it; without passwords.
+    pub config: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_only_what_there_is_to_say() {
+        let ack = Ack::error("shutdown", Some(Id::Number(4)), "t".into(), "no".into());
+        let json = r#"{"command_ack":"shutdown","status":"error","id":4,"error":"no","timestamp":"t"}"#;
+        assert_eq!(serde_json::to_string(&ack).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Ack>(json).unwrap(), ack);
+    }
+
+    #[test]
+    fn an_event_names_itself() {
+        let event = Event::StreamLost { cause: LossCause::Stalled, detail: "x".into(), epoch: 2 };
+        let said = Happened { event, timestamp: "t".into() };
+        let json = serde_json::to_value(&said).unwrap();
+        let expected = serde_json::json!(
+            {"event": "stream_lost", "cause": "stalled", "detail": "x", "epoch": 2, "timestamp": "t"});
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<Happened>(json).unwrap(), said);
+    }
+}
