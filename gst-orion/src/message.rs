@@ -89,7 +89,8 @@ pub const SWAP_MESSAGE: &str = "orion-swap";
 /// What happened to a replacement of the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwapEvent {
-    /// `started`, `done`, `failed` or `overtaken` (something else was asked for meanwhile).
+    /// `started`, `taken-over` (the next frame goes to the new workers), `done`, `failed` or `overtaken` (something else was asked
+    /// for meanwhile).
     pub event: String,
     /// In words; empty when it is done.
     pub reason: String,
@@ -125,6 +126,43 @@ impl SwapEvent {
             model_size: structure.get("model-size").ok()?,
             model_file: structure.get("model-file").ok()?,
             applied_at_seq: structure.get("applied-at-seq").ok(),
+        })
+    }
+}
+
+/// Name of the message about a setting that running workers are told of.
+pub const SETTING_MESSAGE: &str = "orion-setting";
+
+/// What became of a setting that a worker was told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingEvent {
+    /// The element's property.
+    pub property: String,
+    /// Which of the element's workers.
+    pub index: u32,
+    /// Why the worker does not take it; none = it is in force.
+    pub refused: Option<String>,
+}
+
+impl SettingEvent {
+    /// Posts it on the element's bus.
+    pub(crate) fn post(&self, element: &gst::Element) {
+        let structure = gst::Structure::builder(SETTING_MESSAGE)
+            .field("property", &self.property)
+            .field("index", self.index)
+            .field_if_some("refused", self.refused.as_deref())
+            .build();
+        // Without a bus nobody listens.
+        let _ = element.post_message(gst::message::Element::builder(structure).src(element).build());
+    }
+
+    /// Reads it from an element message; none = another message.
+    pub fn parse(message: &gst::MessageRef) -> Option<Self> {
+        let structure = message.structure().filter(|s| s.name() == SETTING_MESSAGE)?;
+        Some(Self {
+            property: structure.get("property").ok()?,
+            index: structure.get("index").ok()?,
+            refused: structure.get("refused").ok(),
         })
     }
 }

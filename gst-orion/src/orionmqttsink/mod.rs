@@ -125,6 +125,7 @@ mod cause;
 mod client;
 mod delays;
 mod encoder;
+mod endpoint;
 mod herald;
 mod imp;
 mod keeper;
@@ -146,6 +147,8 @@ mod translator;
 
 /// Environment variables for the name to log in with and the password, where no property says them.
 pub const ENVIRONMENT: [&str; 2] = ["ORION_MQTT_USERNAME", "ORION_MQTT_PASSWORD"];
+
+pub use endpoint::{Endpoint, EndpointError};
 
 glib::wrapper! {
     /// The element `orionmqttsink`.

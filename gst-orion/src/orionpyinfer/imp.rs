@@ -149,7 +149,11 @@ impl ObjectImpl for OrionPyInfer {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => stats(&self.stream).to_value(),
+            "stats" => {
+                let mut stats = stats(&self.stream);
+                stats.set("in-force", lock(&self.in_force).in_force());
+                stats.to_value()
+            }
             name => lock(&self.settings).get(name),
         }
     }

@@ -39,6 +39,7 @@
 //! | `last-result` | u64 | moment of the last answer, ns since 1970; 0 = none yet |
 //! | `swap` | string | `none` or `under-way` |
 //! | `swaps`, `swaps-failed` | u64 | replacements of the workers that came to work, and those that did not |
+//! | `in-force` | structure | the properties that workers are started with or told of, as those at work have them, as GStreamer writes values |
 //! | `workers` | array of structures | those at work, see below |
 //!
 //! A worker: `index` u32, `state` (starting, ready, busy, stalled, swapping, backing-off, failed, stopped), `pid` u32, `restarts` u64
@@ -47,7 +48,9 @@
 //!
 //! ## Messages
 //! * `orion-worker`: `event` (`ready`, `exited`, `restarting`), `index`, `pid`, `reason`.
-//! * `orion-swap`: `event` (`started`, `done`, `failed`, `overtaken`), `reason`, `model-size` and `model-file` in force, and with `done`, which
+//! * `orion-setting`: a worker was told of a changed `confidence`, `iou-threshold` or `labels`: `property`, `index`, and `refused`, the reason,
+//!   if it does not take it.
+//! * `orion-swap`: `event` (`started`, `taken-over`, `done`, `failed`, `overtaken`), `reason`, `model-size` and `model-file` in force, and with `done`, which
 //!   comes with the first result of the new workers, `applied-at-seq`, the first frame that they got.
 //! * A QoS message with its `cause` for each frame that is lost by a fault or by its age.
 //! * Lost frames and dead workers are warnings too, at most one a second for frames and one a restart for workers, with the

@@ -19,7 +19,7 @@ use super::{
     tuning::Setting,
 };
 use crate::{
-    message::{self, SwapEvent, WorkerEvent},
+    message::{self, SettingEvent, SwapEvent, WorkerEvent},
     properties::lock,
 };
 
@@ -161,6 +161,7 @@ impl super::imp::OrionPyInfer {
             Report::Odd(text) => gst::warning!(CAT, imp = self, "worker {index} {text}"),
             Report::Tuned { setting, value, outcome: Ok(()) } => {
                 lock(&self.in_force).set_tuned(setting, &value);
+                self.post_setting(who, setting, None);
                 gst::info!(CAT, imp = self, "worker {index}: {} is {value} now", setting.property());
             }
             Report::Tuned { setting, value, outcome: Err(error) } => self.refused(who, setting, &value, &error),
@@ -230,9 +231,15 @@ impl super::imp::OrionPyInfer {
             gst::LibraryError::Settings,
             ("{name}: worker {} refused it: {error}; the value before stays in force", who.index)
         );
+        self.post_setting(who, setting, Some(error));
         if reverted {
             self.obj().notify(name);
         }
+    }
+
+    fn post_setting(&self, who: Who, setting: Setting, refused: Option<&str>) {
+        let (property, refused) = (setting.property().to_owned(), refused.map(str::to_owned));
+        SettingEvent { property, index: who.index as u32, refused }.post(self.obj().upcast_ref());
     }
 
     /// News of the crew.
@@ -275,6 +282,8 @@ impl super::imp::OrionPyInfer {
                     settings.set_tuned(setting, &in_force.tuned(setting));
                 }
                 *in_force = settings;
+                drop(in_force);
+                self.post_swap("taken-over", "", None);
             }
         }
     }

@@ -214,6 +214,17 @@ impl Settings {
         Ok(Wish { spec: settings.spec()?, tuning, force, why })
     }
 
+    /// What workers are made by and told of, property by property, in GStreamer's text form.
+    pub(super) fn in_force(&self) -> gst::Structure {
+        let mut all = gst::Structure::new_empty("in-force");
+        for name in SWAPPED.into_iter().chain(Setting::ALL.map(Setting::property)) {
+            if let Ok(text) = self.get(name).serialize() {
+                all.set(name, text.as_str());
+            }
+        }
+        all
+    }
+
     /// Whether no other crew is needed.
     pub(super) fn is_same_crew(&self, other: &Self) -> bool {
         SWAPPED.into_iter().all(|name| self.has_same(other, name))

@@ -66,7 +66,7 @@ impl ObjectImpl for OrionRoi {
     fn properties() -> &'static [glib::ParamSpec] {
         static ALL: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let stats = properties::stats(
-                "Frames received, forwarded, in flight, dropped by cause, by region source and model; suggestions (counts)",
+                "Frames received, forwarded, in flight, dropped by cause, by region source and model; suggestions (counts); next frame number",
             );
             PROPERTIES.iter().cloned().chain([stats]).collect()
         });
@@ -190,7 +190,8 @@ impl OrionRoi {
     fn admit(&self, buffer: &gst::BufferRef) -> Option<(meta::FrameInfo, Option<(u32, u32)>)> {
         let arrived = gst::get_timestamp().nseconds();
         let camera = meta::camera_time(buffer);
-        let settings = lock(&self.settings).clone();
+        // Held to the end: who changes a property and then reads `next-seq` knows the first frame that it holds for.
+        let settings = lock(&self.settings);
         let mut state = lock(&self.state);
         state.ledger.receive();
         if settings.paused {
@@ -215,8 +216,8 @@ impl OrionRoi {
             captured: camera.unwrap_or_else(identity::wall_clock),
             clock_source: if camera.is_some() { ClockSource::Camera } else { ClockSource::Arrival },
             arrived,
-            instance_id: settings.instance_id,
-            room_id: settings.room_id,
+            instance_id: settings.instance_id.clone(),
+            room_id: settings.room_id.clone(),
             planned: Some(meta::Planned { roi, origin: self.origin, time, since_sweep, follows: settings.auto_focus }),
         };
         state.seq += 1;
@@ -243,6 +244,7 @@ impl OrionRoi {
         for (strategy, frames) in Strategy::ALL.into_iter().zip(counts.strategies) {
             stats.set(format!("strategy-{}", strategy.as_str()), frames);
         }
+        stats.set("next-seq", state.seq);
         let focus = state.planner.focus();
         let (hits, misses, late) = focus.counts();
         stats.set("history-size", focus.len() as u64);

@@ -6,7 +6,7 @@ use std::future::Future;
 use orion_core::status::Status;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Error as Packet, EventLoop, Incoming, LastWill, MqttOptions,
-    Outgoing, PublishOptions, QoS, StateError, Transport,
+    NetworkOptions, Outgoing, PublishOptions, QoS, StateError, Transport,
 };
 use tokio::time;
 
@@ -40,8 +40,13 @@ impl Protocol for V4 {
     }
 }
 
+/// Times of the network.
+pub(in super::super) fn network() -> NetworkOptions {
+    network_options()
+}
+
 /// Everything about one connection but the last will.
-fn mqtt_options(options: &Options) -> MqttOptions {
+pub(in super::super) fn mqtt_options(options: &Options) -> MqttOptions {
     let broker = &options.broker;
     let mut mqtt = MqttOptions::new(options.client_id.clone(), (broker.host.clone(), broker.port));
     mqtt.set_keep_alive(options.keep_alive)
