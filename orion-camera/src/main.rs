@@ -6,7 +6,7 @@ mod picture;
 mod server;
 mod stop;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
@@ -25,7 +25,7 @@ use crate::{
 #[command(version)]
 struct Arguments {
     /// An H.264 or H.265 clip to serve in a loop, as it is; without it a moving test picture is served
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["codec", "width", "height", "fps"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["codec", "width", "height", "fps", "resolution_change"])]
     clip: Option<PathBuf>,
     /// How the test picture is encoded
     #[arg(long, value_enum, default_value_t = Codec::H264)]
@@ -39,6 +39,15 @@ struct Arguments {
     /// Frames a second of the test picture
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=60))]
     fps: u32,
+    /// Halves the test picture's size, and doubles it again, every so many frames
+    #[arg(long, value_name = "FRAMES")]
+    resolution_change: Option<NonZeroU32>,
+    /// Who may see it; without it everybody may
+    #[arg(long, value_name = "NAME", requires = "password")]
+    user: Option<String>,
+    /// That user's password
+    #[arg(long, requires = "user")]
+    password: Option<String>,
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     address: std::net::IpAddr,
@@ -52,9 +61,13 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     gst::init().context("GStreamer does not start")?;
     let content = match arguments.clip {
         Some(path) => Content::Clip(Clip::open(&path)?),
-        None => Content::Picture(Picture::new(arguments.codec, arguments.width, arguments.height, arguments.fps)?),
+        None => {
+            let picture = Picture::new(arguments.codec, arguments.width, arguments.height, arguments.fps)?;
+            Content::Picture(picture.changing(arguments.resolution_change))
+        }
     };
-    let server = Server::start(content, arguments.address, arguments.port)?;
+    let login = arguments.user.zip(arguments.password);
+    let server = Server::start(content, arguments.address, arguments.port, login)?;
     signals.quit(server.main_loop())?;
     writeln!(std::io::stdout(), "{}", server.url()).context("cannot print the address on standard output")?;
     server.serve();

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The moving test picture.
 
+use std::{num::NonZeroU32, sync::Mutex};
+
 use clap::ValueEnum;
+use gst::prelude::*;
 use thiserror::Error;
 
 /// How a stream is encoded.
@@ -11,6 +14,8 @@ pub(crate) enum Codec {
     H264,
     /// H.265, also called HEVC.
     H265,
+    /// A JPEG picture a frame.
+    Mjpeg,
 }
 
 impl Codec {
@@ -29,6 +34,7 @@ impl Codec {
         match self {
             Self::H264 => "rtph264pay name=pay0 pt=96 config-interval=-1",
             Self::H265 => "rtph265pay name=pay0 pt=96 config-interval=-1",
+            Self::Mjpeg => "rtpjpegpay name=pay0 pt=26",
         }
     }
 
@@ -37,6 +43,7 @@ impl Codec {
         match self {
             Self::H264 => "h264parse ! avdec_h264",
             Self::H265 => "h265parse ! avdec_h265",
+            Self::Mjpeg => "jpegdec",
         }
     }
 
@@ -61,6 +68,7 @@ impl Codec {
                 "gstreamer1.0-plugins-bad",
                 format!("tune=zerolatency speed-preset=ultrafast bitrate=1500 key-int-max={key_frames} log-level=none"),
             )],
+            Self::Mjpeg => vec![encoder("jpegenc", "gstreamer1.0-plugins-good", "quality=80".to_owned())],
         }
     }
 }
@@ -76,14 +84,22 @@ struct Encoder {
 pub(crate) enum PictureError {
     #[error("--{side} {value}: the encoders need an even number of pixels")]
     Odd { side: &'static str, value: u32 },
+    #[error("--{side} {value}: MJPEG over RTP needs a multiple of 8 of at most 2040 pixels")]
+    Jpeg { side: &'static str, value: u32 },
     #[error("no encoder for {codec:?}: none of {tried} is installed; try `apt install {package}`")]
     NoEncoder { codec: Codec, tried: String, package: &'static str },
 }
+
+/// The element that says how large the picture is.
+const SIZE: &str = "size";
 
 /// A ball that moves, encoded live.
 #[derive(Debug)]
 pub(crate) struct Picture {
     launch: String,
+    sizes: [gst::Caps; 2],
+    /// Frames after which it is half as large, or as large as before.
+    change: Option<NonZeroU32>,
 }
 
 impl Picture {
@@ -103,14 +119,53 @@ impl Picture {
             if value % 2 != 0 {
                 return Err(PictureError::Odd { side, value });
             }
+            // RFC 2435 has a byte for each side, in units of 8 pixels.
+            if codec == Codec::Mjpeg && (value % 8 != 0 || value > 2040) {
+                return Err(PictureError::Jpeg { side, value });
+            }
         }
         let encoder = choose(codec, fps, installed)?;
-        Ok(Self {
-            launch: format!(
-                "( videotestsrc is-live=true pattern=ball \
-                 ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! {encoder} )"
-            ),
-        })
+        let size = format!("video/x-raw,format=I420,width={width},height={height},framerate={fps}/1");
+        // Halved it still has to fit every encoder.
+        let even = |side: u32| (side & !7) as i32;
+        let caps = |divisor: u32| {
+            gst::Caps::builder("video/x-raw")
+                .field("format", "I420")
+                .field("width", even(width / divisor))
+                .field("height", even(height / divisor))
+                .field("framerate", gst::Fraction::new(fps as i32, 1))
+                .build()
+        };
+        let launch =
+            format!("( videotestsrc is-live=true pattern=ball ! capsfilter name={SIZE} caps=\"{size}\" ! {encoder} )");
+        Ok(Self { launch, sizes: [caps(1), caps(2)], change: None })
+    }
+
+    /// Changes its size every so many frames, in mid-stream.
+    pub(crate) fn changing(self, change: Option<NonZeroU32>) -> Self {
+        Self { change, ..self }
+    }
+
+    /// Lets a new media change its size, if that is wanted.
+    pub(crate) fn configure(&self, element: &gst::Element) {
+        let filter = element.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name(SIZE));
+        let (Some(change), Some(pad)) = (self.change, filter.and_then(|filter| filter.static_pad("src"))) else {
+            return;
+        };
+        let (sizes, mut frames, mut now) = (self.sizes.clone(), 0, 0);
+        let changer = Mutex::new(move |filter: &gst::Element| {
+            frames += 1;
+            if frames % change == 0 {
+                now = 1 - now;
+                filter.set_property("caps", &sizes[now]);
+            }
+        });
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+            if let (Some(filter), Ok(mut change)) = (pad.parent_element(), changer.lock()) {
+                change(&filter);
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// The launch text of an RTSP media.
@@ -144,6 +199,7 @@ mod tests {
 
     #[test]
     fn takes_the_best_encoder_that_is_installed() {
+        gst::init().unwrap();
         let launch = |codec, have: &'static str| {
             Picture::with(codec, 640, 480, 15, |name| have.contains(name)).map(|p| p.launch)
         };
@@ -159,7 +215,10 @@ mod tests {
 
     #[test]
     fn odd_sides_are_refused_by_name() {
+        gst::init().unwrap();
         let error = Picture::with(Codec::H264, 640, 481, 15, |_| true).unwrap_err().to_string();
         assert!(error.starts_with("--height 481"), "{error}");
+        let error = Picture::with(Codec::Mjpeg, 644, 480, 15, |_| true).unwrap_err().to_string();
+        assert!(error.starts_with("--width 644: MJPEG"), "{error}");
     }
 }

@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use gst::{glib, prelude::*};
 use gst_app::AppSrc;
-use gst_rtsp_server::{RTSPMediaFactory, RTSPServer, prelude::*};
+use gst_rtsp_server::{RTSPAuth, RTSPMediaFactory, RTSPServer, RTSPToken, gst_rtsp, prelude::*};
 use thiserror::Error;
 
 use crate::{clip::Clip, picture::Picture};
 
 /// Where the stream is found.
 const PATH: &str = "/camera";
+/// What a user who has logged in is.
+const ROLE: &str = "viewer";
 /// How often sessions of clients that vanished are swept, seconds.
 const SWEEP_S: u32 = 5;
 
@@ -42,7 +44,14 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens on `address`, any free port where `port` is 0.
-    pub(crate) fn start(content: Content, address: IpAddr, port: u16) -> Result<Self, ServerError> {
+    ///
+    /// With a `login` (user and password) nobody else is served.
+    pub(crate) fn start(
+        content: Content,
+        address: IpAddr,
+        port: u16,
+        login: Option<(String, String)>,
+    ) -> Result<Self, ServerError> {
         let server = RTSPServer::new();
         server.set_address(&address.to_string());
         server.set_service(&port.to_string());
@@ -50,11 +59,17 @@ impl Server {
         // All clients see the same stream, as with a camera.
         factory.set_shared(true);
         match content {
-            Content::Picture(picture) => factory.set_launch(picture.launch()),
+            Content::Picture(picture) => {
+                factory.set_launch(picture.launch());
+                factory.connect_media_configure(move |_, media| picture.configure(&media.element()));
+            }
             Content::Clip(clip) => {
                 factory.set_launch(clip.launch());
                 factory.connect_media_configure(move |_, media| feed(&clip, &media.element()));
             }
+        }
+        if let Some((user, password)) = login {
+            protect(&server, &factory, &user, &password);
         }
         server.mount_points().ok_or(ServerError::Mounts)?.add_factory(PATH, factory);
         let listen = ServerError::Listen { address: SocketAddr::new(address, port) };
@@ -93,6 +108,20 @@ impl Server {
             gst_rtsp_server::RTSPFilterResult::Remove
         }));
     }
+}
+
+/// Serves this user only, who logs in by digest, as most cameras want it.
+fn protect(server: &RTSPServer, factory: &RTSPMediaFactory, user: &str, password: &str) {
+    let role = gst::Structure::builder(ROLE)
+        .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_ACCESS, true)
+        .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, true)
+        .build();
+    factory.add_role_from_structure(&role);
+    let token = RTSPToken::builder().field(gst_rtsp_server::RTSP_TOKEN_MEDIA_FACTORY_ROLE, ROLE).build();
+    let auth = RTSPAuth::new();
+    auth.set_supported_methods(gst_rtsp::RTSPAuthMethod::Digest);
+    auth.add_digest(user, password, &token);
+    server.set_auth(Some(&auth));
 }
 
 /// Starts a thread that feeds the clip to a new media; it ends with the media.
