@@ -60,8 +60,9 @@ check-core: packages
 	@if cargo tree --locked -p orion-core -e normal --prefix none | grep -E '^(gstreamer|glib|tokio)'; then \
 		echo "orion-core must not depend on these"; exit 1; fi
 
-schema: packages ## write the contract's files anew from the Rust types (gst-orion/core/schema)
+schema: packages ## write the schemas anew from the Rust types (gst-orion/core/schema, pipelines/orion.schema.json)
 	ORION_WRITE_SCHEMA=1 cargo test --locked --quiet --package orion-core --test contract
+	ORION_WRITE_SCHEMA=1 cargo test --locked --quiet --package orion-launch --bins config::schema
 
 test-rust: python
 	cargo build --workspace --locked --quiet

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Detector, logging::LogFormat};
+use crate::{
+    config::{Detector, Rate},
+    logging::LogFormat,
+};
 
 /// Watches a camera and says over MQTT whether a person is there and where.
 #[derive(Debug, Parser)]
@@ -15,7 +18,7 @@ use crate::{config::Detector, logging::LogFormat};
     arg_required_else_help = true,
     after_help = "\
 Exit codes: 0 stopped as asked, or at the end of a recording; 1 something failed; 2 the configuration or the command line
-is wrong; 3 the stream of a live camera is lost.
+is wrong. A camera that is lost or not there is no reason to end: it is connected again and again.
 Each key of the configuration can be set by an environment variable, such as ORION_CAMERA__RTSP_URL for camera.rtsp_url.
 RUST_LOG says what is logged (default info)."
 )]
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     PrintConfig(ConfigFile),
     /// Prints the pipeline for gst-launch-1.0, passwords masked
     PrintPipeline(ConfigFile),
+    /// Prints the JSON Schema of the configuration, for editors
+    Schema,
     /// Shows it all at work: camera, broker, daemon, and one line a result
     Demo(Demo),
 }
@@ -70,5 +75,7 @@ pub(crate) struct Demo {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
-    if (0.1..=30.0).contains(&rate) { Ok(rate) } else { Err("expected 0.1..30 Hz".into()) }
+    let limits = Rate::LIMITS;
+    let told = || format!("expected {}..{} Hz", limits.start(), limits.end());
+    limits.contains(&rate).then_some(rate).ok_or_else(told)
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::status::Snapshot;
+use crate::{inlet::StreamState, status::Snapshot};
 
 /// A live stream without frames for longer is lost (DESIGN.md §7), s.
 pub(crate) const STREAM_LOST_S: f64 = 2.0;
@@ -36,6 +36,12 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
         verdict.reasons.push(reason);
     };
     match state.stream.last_frame_age_s {
+        _ if state.stream.state == StreamState::Lost => {
+            let cause = state.stream.cause.map_or("lost", |cause| cause.as_str());
+            let (since, detail) = (state.stream.state_for_s, &state.stream.detail);
+            let detail = if detail.is_empty() { String::new() } else { format!(", {detail}") };
+            find(Health::Unhealthy, format!("the stream is lost for {since:.1} s: {cause}{detail}"));
+        }
         None => find(Health::Unhealthy, "no frame has come yet".into()),
         Some(age) if state.stream.live && age > STREAM_LOST_S => {
             find(Health::Unhealthy, format!("no frame for {age:.1} s"));
@@ -65,6 +71,8 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use orion_core::camera::LossCause;
+
     use super::*;
     use crate::status::{Broker, Process, Stream, Worker};
 
@@ -77,7 +85,19 @@ mod tests {
         Snapshot {
             instance_id: "a".into(),
             uptime_s: 1.0,
-            stream: Stream { live, frames: 1, last_frame_age_s: age },
+            stream: Stream {
+                live,
+                frames: 1,
+                last_frame_age_s: age,
+                state: StreamState::Streaming,
+                state_for_s: 7.0,
+                cause: None,
+                detail: String::new(),
+                epoch: 0,
+                reconnects: 0,
+                fps: None,
+                rate_hz: 5.0,
+            },
             broker: Broker { uri: "mqtt://b".into(), connected, ..Broker::default() },
             workers: vec![Worker {
                 name: "infer".into(),
@@ -87,6 +107,16 @@ mod tests {
             }],
             ledger: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_lost_stream_is_named_with_its_cause_and_time() {
+        let mut state = state(Some(9.0), true, &["ready"], true);
+        (state.stream.state, state.stream.cause) = (StreamState::Lost, Some(LossCause::Refused));
+        state.stream.detail = "Connection refused".into();
+        let verdict = judge(&state);
+        assert_eq!(verdict.status, Health::Unhealthy);
+        assert_eq!(verdict.reasons, ["the stream is lost for 7.0 s: refused, Connection refused"]);
     }
 
     #[test]

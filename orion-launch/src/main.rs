@@ -2,12 +2,15 @@
 //! The daemon that runs Orion's elements on a camera.
 
 mod broker;
+mod camera;
 mod cli;
 mod config;
+mod control;
 mod daemon;
 mod demo;
 mod health;
 mod http;
+mod inlet;
 mod launch;
 mod logging;
 mod pipeline;
@@ -30,14 +33,16 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let file = arguments.config.as_deref();
     match arguments.command {
-        None => with(arguments.config.as_deref(), |config| run::run(config, arguments.log_format)),
+        None => with(file, |config| run::run(config, file, arguments.log_format)),
         Some(Command::Check(file)) => with(file.config.as_deref(), |_| print("the configuration is good")),
         Some(Command::PrintConfig(file)) => with(file.config.as_deref(), |config| match config.to_yaml() {
             Ok(yaml) => print(yaml.trim_end()),
             Err(error) => fail(&error.to_string(), 1),
         }),
         Some(Command::PrintPipeline(file)) => with(file.config.as_deref(), |config| print(&launch::printable(config))),
+        Some(Command::Schema) => print(&format!("{:#}", config::schema())),
         Some(Command::Demo(demo)) => {
             logging::init(LogFormat::Text, "warn");
             demo::run(&demo)

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The running pipeline: source bin, gate, and what comes behind.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use gst::prelude::*;
-use gstorion::message::{SwapEvent, WorkerEvent};
-use orion_core::{
-    ledger::{Cause, Ledger},
-    rate::RateGate,
-};
+use gstorion::message::{SettingEvent, SwapEvent, WorkerEvent};
+use orion_core::{camera::LossCause, warmup::WarmupReport};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::{
-    config::Config,
+    camera::{self, Fault, Feeder, Told},
+    config::{Config, SourceKind},
+    inlet::Inlet,
     launch,
     source::{self, SourceError},
 };
@@ -43,78 +39,31 @@ pub(crate) enum Note {
     End,
     /// It cannot go on.
     Error { element: String, text: String, details: String },
-    /// The source cannot be reached or read (any more).
+    /// The recording cannot be read (any more).
     SourceError(String),
     /// It goes on.
     Warning { element: String, text: String },
     /// Worth knowing.
     Info { element: String, text: String },
-    /// About a worker process.
-    Worker(WorkerEvent),
-    /// About the replacement of the workers by others.
-    Swap(SwapEvent),
-}
-
-/// The frames of the source: when they came, and which the gate let pass.
-#[derive(Debug)]
-pub(crate) struct Inlet {
-    state: Mutex<InletState>,
-    created: Instant,
-}
-
-#[derive(Debug, Default)]
-struct InletState {
-    gate: RateGate,
-    ledger: Ledger,
-    last: Option<Instant>,
-}
-
-impl Inlet {
-    fn new(rate: Option<f64>) -> Self {
-        let mut state = InletState::default();
-        state.gate.set_rate(rate.unwrap_or(0.0));
-        Self { state: Mutex::new(state), created: Instant::now() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, InletState> {
-        // Plain numbers: a panic elsewhere leaves them usable.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether this frame passes.
-    fn admit(&self, pts: Option<gst::ClockTime>) -> bool {
-        let mut state = self.lock();
-        state.last = Some(Instant::now());
-        state.ledger.receive();
-        let pass = state.gate.admit(pts.map(gst::ClockTime::nseconds));
-        if pass {
-            state.ledger.forward();
-        } else {
-            state.ledger.drop_frame(Cause::RateLimit);
-        }
-        pass
-    }
-
-    /// What became of the frames.
-    pub(crate) fn ledger(&self) -> Ledger {
-        self.lock().ledger
-    }
-
-    /// How long ago the last frame came; none before the first.
-    pub(crate) fn age(&self) -> Option<Duration> {
-        self.lock().last.map(|last| last.elapsed())
-    }
-
-    /// How long no frame has come, the time before the first included.
-    pub(crate) fn silence(&self) -> Duration {
-        self.age().unwrap_or_else(|| self.created.elapsed())
-    }
+    /// The stream of the camera is lost, or for another cause now; it is connected again and again.
+    StreamLost { cause: LossCause, detail: String, epoch: u64 },
+    /// It is there again, so long after it was lost.
+    StreamRestored { after: Duration, epoch: u64 },
+    /// The camera was measured; frames pass from now on.
+    WarmedUp(WarmupReport),
+    /// About a worker process of an element.
+    Worker { element: String, event: WorkerEvent },
+    /// About the replacement of an element's workers by others.
+    Swap { element: String, event: SwapEvent },
+    /// About a setting that an element's workers were told of.
+    Setting { element: String, event: SettingEvent },
 }
 
 /// A pipeline that stops with this value.
 pub(crate) struct Pipeline {
     pipeline: gst::Pipeline,
     entry: Option<gst::Pad>,
+    feeder: Option<Feeder>,
     inlet: Arc<Inlet>,
     notes: mpsc::UnboundedReceiver<Note>,
 }
@@ -131,42 +80,41 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`] names what is missing or wrong.
     pub(crate) fn build(config: &Config, broker: &str) -> Result<Self, PipelineError> {
-        let inlet = Arc::new(Inlet::new(config.rate().filter(|_| config.pipeline.is_empty())));
-        let (pipeline, entry, watched) = if config.pipeline.is_empty() {
-            let source = source::build(config)?;
-            let tail = gst::parse::bin_from_description_with_name(&launch::tail(config, broker), true, "orion");
-            let tail = tail.map_err(PipelineError::Build)?;
-            let pipeline = gst::Pipeline::new();
-            pipeline.add_many([source.upcast_ref::<gst::Element>(), tail.upcast_ref()])?;
-            source.link_pads(Some("src"), &tail, Some("sink"))?;
-            (pipeline, tail.static_pad("sink"), source.static_pad("src"))
-        } else {
-            let element = gst::parse::launch(&config.pipeline).map_err(PipelineError::Text)?;
+        let (sender, notes) = mpsc::unbounded_channel();
+        let rate = config.rate().filter(|_| config.own_pipeline().is_none());
+        let warmup = Duration::from_secs_f64(config.stream.warmup_duration_s);
+        let inlet = Arc::new(Inlet::new(rate, warmup, sender.clone()));
+        if let Some(text) = config.own_pipeline() {
+            let element = gst::parse::launch(text).map_err(PipelineError::Text)?;
             let pipeline = element.downcast::<gst::Pipeline>().or_else(|single| {
                 let pipeline = gst::Pipeline::new();
                 pipeline.add(&single).map(|()| pipeline)
             })?;
-            let first = first_of_ours(&pipeline).and_then(|element| element.static_pad("sink"));
-            (pipeline, None, first)
+            if let Some(pad) = first_of_ours(&pipeline).and_then(|element| element.static_pad("sink")) {
+                inlet.clone().watch(&pad);
+            }
+            listen(&pipeline, sender, None);
+            return Ok(Self { pipeline, entry: None, feeder: None, inlet, notes });
+        }
+        let tail = gst::parse::bin_from_description_with_name(&launch::tail(config, broker), true, "orion");
+        let tail = tail.map_err(PipelineError::Build)?;
+        let pipeline = gst::Pipeline::new();
+        pipeline.add(&tail)?;
+        let entry = tail.static_pad("sink").ok_or_else(|| gst::glib::bool_error!("nothing takes frames"))?;
+        inlet.clone().watch(&entry);
+        let feeder = match config.source() {
+            SourceKind::Rtsp | SourceKind::Loop => {
+                Some(Feeder::new(config, &pipeline, entry.clone(), inlet.clone(), sender.clone())?)
+            }
+            SourceKind::File | SourceKind::Test => {
+                let source = source::build(config)?;
+                pipeline.add(&source)?;
+                source.link_pads(Some("src"), &tail, Some("sink"))?;
+                None
+            }
         };
-        if let Some(pad) = watched {
-            let inlet = inlet.clone();
-            pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-                let pts = info.buffer().and_then(|buffer| buffer.pts());
-                if inlet.admit(pts) { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
-            });
-        }
-        let (sender, notes) = mpsc::unbounded_channel();
-        if let Some(bus) = pipeline.bus() {
-            bus.set_sync_handler(move |_, message| {
-                if let Some(note) = note(message) {
-                    // Nobody listens any more once the daemon has left its loop.
-                    let _ = sender.send(note);
-                }
-                gst::BusSyncReply::Drop
-            });
-        }
-        Ok(Self { pipeline, entry, inlet, notes })
+        listen(&pipeline, sender, feeder.as_ref().map(Feeder::told));
+        Ok(Self { pipeline, entry: Some(entry), feeder, inlet, notes })
     }
 
     /// Lets it run.
@@ -174,7 +122,17 @@ impl Pipeline {
     /// # Errors
     /// An element refuses; the reason comes with [`Pipeline::next`].
     pub(crate) fn play(&self) -> Result<(), PipelineError> {
-        self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(|_| PipelineError::Start)
+        self.pipeline.set_state(gst::State::Playing).map_err(|_| PipelineError::Start)?;
+        if let Some(feeder) = &self.feeder {
+            feeder.begin();
+        }
+        Ok(())
+    }
+
+    /// Connects to the camera with these settings from now on; false if that needs another start of the daemon, because a
+    /// source that is no RTSP camera would have to become one, or the other way round.
+    pub(crate) fn set_camera(&mut self, config: &Config) -> bool {
+        self.feeder.as_ref().is_some_and(|feeder| feeder.renew(config))
     }
 
     /// What it says next.
@@ -188,6 +146,11 @@ impl Pipeline {
         &self.inlet
     }
 
+    /// What sets the size of frames; none in a pipeline of somebody's own.
+    pub(crate) fn size(&self) -> Option<gst::Element> {
+        self.entry.as_ref().and_then(|_| self.pipeline.by_name(launch::SIZE))
+    }
+
     /// Its Orion elements, in the order of the stream.
     pub(crate) fn ours(&self) -> Vec<gst::Element> {
         ours(&self.pipeline)
@@ -195,6 +158,9 @@ impl Pipeline {
 
     /// Takes no more frames and lets those in hand come to their end, which is told by [`Note::End`]. Does not wait.
     pub(crate) fn finish(&self) {
+        if let Some(feeder) = &self.feeder {
+            feeder.stop();
+        }
         let (pipeline, entry) = (self.pipeline.clone(), self.entry.clone());
         // It may wait for a frame that is on its way through the elements.
         tokio::task::spawn_blocking(move || match entry {
@@ -205,6 +171,9 @@ impl Pipeline {
 
     /// Stops all elements, within `limit`; says whether they did.
     pub(crate) async fn stop(&self, limit: Duration) -> bool {
+        if let Some(feeder) = &self.feeder {
+            feeder.stop();
+        }
         let pipeline = self.pipeline.clone();
         let stopped = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Null).is_ok());
         matches!(tokio::time::timeout(limit, stopped).await, Ok(Ok(true)))
@@ -232,6 +201,49 @@ fn is_in_source(element: &gst::Object) -> bool {
     std::iter::successors(Some(element.clone()), |object| object.parent()).any(|object| object.name() == source::NAME)
 }
 
+/// What the pipeline says becomes notes; what its sources say goes to who keeps them alive, if anybody does.
+fn listen(pipeline: &gst::Pipeline, notes: mpsc::UnboundedSender<Note>, told: Option<mpsc::UnboundedSender<Told>>) {
+    let Some(bus) = pipeline.bus() else { return };
+    bus.set_sync_handler(move |_, message| {
+        let number = message.src().and_then(camera::number);
+        match (&told, number) {
+            (Some(told), Some(number)) => {
+                if let Some(said) = said(number, message) {
+                    // Nobody listens once the daemon stops.
+                    let _ = told.send(said);
+                }
+            }
+            _ => {
+                if let Some(note) = note(message) {
+                    // Nobody listens any more once the daemon has left its loop.
+                    let _ = notes.send(note);
+                }
+            }
+        }
+        gst::BusSyncReply::Drop
+    });
+}
+
+/// What a source of this number says.
+fn said(number: u64, message: &gst::Message) -> Option<Told> {
+    match message.view() {
+        gst::MessageView::Error(error) => {
+            let details = error.debug().map_or_else(String::new, |debug| debug.to_string());
+            let text = camera::words(&error.error(), &details);
+            Some(match camera::fault(&error.error(), &details) {
+                Fault::Camera(cause) => Told::Failed(number, cause, text),
+                Fault::Installation => Told::Broken(number, text),
+            })
+        }
+        gst::MessageView::Warning(warning) => {
+            // What it leads to is told by an end or an error.
+            tracing::debug!("connection {number}: {}", warning.error());
+            None
+        }
+        _ => None,
+    }
+}
+
 fn note(message: &gst::Message) -> Option<Note> {
     let element = || message.src().map_or_else(|| "pipeline".to_owned(), |src| src.name().to_string());
     Some(match message.view() {
@@ -239,9 +251,7 @@ fn note(message: &gst::Message) -> Option<Note> {
         gst::MessageView::Error(error)
             if error.error().is::<gst::ResourceError>() && message.src().is_some_and(is_in_source) =>
         {
-            // The last line of the details says more, such as why connecting failed.
-            let details = error.debug().and_then(|debug| debug.lines().last().map(str::to_owned));
-            Note::SourceError(format!("{} {}", error.error(), details.unwrap_or_default()))
+            Note::SourceError(camera::words(&error.error(), &error.debug().unwrap_or_default()))
         }
         gst::MessageView::Error(error) => Note::Error {
             element: element(),
@@ -250,26 +260,16 @@ fn note(message: &gst::Message) -> Option<Note> {
         },
         gst::MessageView::Warning(warning) => Note::Warning { element: element(), text: warning.error().to_string() },
         gst::MessageView::Info(info) => Note::Info { element: element(), text: info.error().to_string() },
-        gst::MessageView::Element(_) => match SwapEvent::parse(message) {
-            Some(swap) => Note::Swap(swap),
-            None => Note::Worker(WorkerEvent::parse(message)?),
-        },
+        gst::MessageView::Element(_) => {
+            let element = element();
+            if let Some(event) = SwapEvent::parse(message) {
+                Note::Swap { element, event }
+            } else if let Some(event) = SettingEvent::parse(message) {
+                Note::Setting { element, event }
+            } else {
+                Note::Worker { element, event: WorkerEvent::parse(message)? }
+            }
+        }
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gate_counts_what_it_drops_as_rate_limit() {
-        let inlet = Inlet::new(Some(10.0));
-        assert_eq!(inlet.age(), None);
-        let passed = (0..60).filter(|n| inlet.admit(Some(gst::ClockTime::from_mseconds(n * 1000 / 30)))).count() as u64;
-        let ledger = inlet.ledger();
-        assert_eq!((ledger.received(), ledger.forwarded(), ledger.in_flight()), (60, passed, 0));
-        assert_eq!(ledger.dropped().get(Cause::RateLimit), 60 - passed);
-        assert!((19..=21).contains(&passed) && inlet.age().is_some());
-    }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `orion-launch --config FILE`: the daemon from its start to its clean end.
 
-use std::{process::ExitCode, time::Instant};
+use std::{path::Path, process::ExitCode, time::Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    config::Config,
-    daemon::{Daemon, DaemonError},
+    config::{Config, ConfigError, Sources},
+    daemon::Daemon,
     logging::{self, LogFormat},
 };
 
@@ -33,6 +33,20 @@ impl Signals {
     }
 }
 
+/// Reads the configuration again at each SIGHUP.
+struct Reload<'a> {
+    hangup: Signal,
+    file: Option<&'a Path>,
+}
+
+impl Reload<'_> {
+    async fn next(&mut self) -> Result<Config, ConfigError> {
+        self.hangup.recv().await;
+        tracing::info!("SIGHUP: reading the configuration again");
+        Sources::read(self.file).and_then(|sources| sources.load())
+    }
+}
+
 /// Runs `work` on a runtime of this thread alone: children that are to die with the daemon are tied to their thread.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
@@ -49,15 +63,15 @@ pub(crate) fn init_gstreamer() -> anyhow::Result<()> {
     gstorion::plugin_register_static().context("the elements cannot be registered")
 }
 
-/// Runs the daemon with this configuration.
-pub(crate) fn run(config: &Config, format: LogFormat) -> ExitCode {
+/// Runs the daemon with this configuration, which was read from `file`.
+pub(crate) fn run(config: &Config, file: Option<&Path>, format: LogFormat) -> ExitCode {
     logging::init(format, "info");
-    let ended = init_gstreamer().and_then(|()| block_on(serve(config))?);
+    let ended = init_gstreamer().and_then(|()| block_on(serve(config, file))?);
     match ended {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{}", told(&error));
-            ExitCode::from(error.downcast_ref().map_or(1, DaemonError::exit_code))
+            ExitCode::FAILURE
         }
     }
 }
@@ -71,8 +85,9 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
         .unwrap_or_default()
 }
 
-async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+async fn serve(config: &Config, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("signals cannot be caught")?;
+    let mut reload = Reload { hangup: signal(SignalKind::hangup()).context("signals cannot be caught")?, file };
     let started = Instant::now();
     let mut daemon = tokio::select! {
         daemon = Daemon::start(config) => daemon?,
@@ -80,11 +95,11 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     };
     let http = daemon.http_address().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/readiness"));
     tracing::info!("{} is running; results go to {}, state: {http}", config.instance_id, daemon.broker_uri());
-    let code = match daemon.run(signals.next()).await {
+    let code = match daemon.run(signals.next(), async || reload.next().await).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::from(error.exit_code())
+            ExitCode::FAILURE
         }
     };
     let books = daemon.stop(signals.next()).await;

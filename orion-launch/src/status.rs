@@ -4,10 +4,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use gst::prelude::*;
-use orion_core::{ledger::Ledger, report::Report, timestamp};
+use orion_core::{camera::LossCause, ledger::Ledger, report::Report, timestamp};
 use serde::Serialize;
 
-use crate::{config::SourceKind, pipeline::Inlet, source};
+use crate::{
+    config::SourceKind,
+    inlet::{Inlet, StreamState},
+    source,
+};
 
 /// Causes that say that there was more to do than could be done.
 const OVERLOAD: [&str; 2] = ["queue_full", "too_old"];
@@ -30,6 +34,19 @@ pub(crate) struct Stream {
     pub(crate) frames: u64,
     /// None before the first frame.
     pub(crate) last_frame_age_s: Option<f64>,
+    pub(crate) state: StreamState,
+    /// How long it has been in this state.
+    pub(crate) state_for_s: f64,
+    /// Why it is lost, and the same in words.
+    pub(crate) cause: Option<LossCause>,
+    pub(crate) detail: String,
+    /// The number of the connection, as in the frames.
+    pub(crate) epoch: u64,
+    pub(crate) reconnects: u64,
+    /// What the camera sends, over the last seconds.
+    pub(crate) fps: Option<f64>,
+    /// Frames a second that pass at most; 0 = all.
+    pub(crate) rate_hz: f64,
 }
 
 /// The connection to the broker.
@@ -150,6 +167,7 @@ impl Status {
     /// The state now.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let gate = self.inlet.ledger();
+        let connection = self.inlet.connection();
         let mut snapshot = Snapshot {
             instance_id: self.instance_id.clone(),
             uptime_s: seconds(self.started.elapsed()),
@@ -157,6 +175,14 @@ impl Status {
                 live: self.source.is_live(),
                 frames: gate.received(),
                 last_frame_age_s: self.inlet.age().map(seconds),
+                state: connection.state,
+                state_for_s: seconds(connection.since.elapsed()),
+                cause: connection.cause,
+                detail: connection.detail,
+                epoch: connection.epoch,
+                reconnects: connection.reconnects,
+                fps: self.inlet.fps().map(|fps| (fps * 1e3).round() / 1e3),
+                rate_hz: self.inlet.rate(),
             },
             broker: Broker { uri: self.broker_uri.clone(), ..Broker::default() },
             workers: Vec::new(),

@@ -1,127 +1,135 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Texts that must have a form, and keys that must fit each other.
+//! Keys that must fit each other.
 
-use std::net::SocketAddr;
+use gstorion::orionmqttsink::ENVIRONMENT;
 
-use orion_core::topic::TopicTemplate;
-use serde::{Deserialize, Deserializer, de::Error};
+use super::{Config, Mqtt, keys, mask::masked, models::MAX_OTHERS, mqtt::MqttVersion};
 
-use super::Config;
+/// Gathers problems: the key to blame and what is wrong.
+#[derive(Default)]
+struct Rules(Vec<(String, String)>);
 
-/// The broker of this configuration, without the user: host and port.
-pub(crate) fn broker(uri: &str) -> Option<(&str, u16)> {
-    let (scheme, rest) = uri.split_once("://")?;
-    let default = match scheme {
-        "mqtt" => 1883,
-        "mqtts" => 8883,
-        _ => return None,
-    };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    let server = authority.rsplit_once('@').map_or(authority, |(_, server)| server);
-    let (host, port) = match server.strip_prefix('[') {
-        Some(v6) => v6.split_once(']')?,
-        None => server.split_at(server.find(':').unwrap_or(server.len())),
-    };
-    let port = if port.is_empty() { default } else { port.strip_prefix(':')?.parse().ok()? };
-    (!host.is_empty()).then_some((host, port))
-}
-
-pub(super) fn instance_id<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, |id| {
-        let valid = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-        valid.then_some(()).ok_or_else(|| "expected letters, digits, _ and -".into())
-    })
-}
-
-pub(super) fn rtsp_url<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, |url| match url.split_once("://") {
-        None if url.is_empty() => Ok(()),
-        Some(("rtsp" | "rtsps" | "rtspt", rest)) if !rest.is_empty() && !rest.starts_with('/') => Ok(()),
-        // The text may hold a password: it is not repeated.
-        _ => Err("expected rtsp://host[:port]/path".into()),
-    })
-}
-
-pub(super) fn mqtt_uri<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, |uri| {
-        let user = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user, _)| user);
-        if user.is_some_and(|user| user.contains(':')) {
-            return Err("a password does not belong here; set mqtt.username and mqtt.password_file".into());
-        }
-        broker(uri).map(|_| ()).ok_or_else(|| "expected mqtt://host[:port] or mqtts://host[:port]".into())
-    })
-}
-
-pub(super) fn prefix<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, |prefix| match TopicTemplate::parse(prefix) {
-        Ok(_) if !prefix.contains(['{', '}']) => Ok(()),
-        Ok(_) => Err("expected a plain topic without place holders".into()),
-        Err(error) => Err(error.to_string()),
-    })
-}
-
-pub(super) fn bind<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, |bind| match bind.parse::<SocketAddr>() {
-        Err(_) if !bind.is_empty() => Err("expected ADDRESS:PORT such as 127.0.0.1:8080, or empty = off".into()),
-        _ => Ok(()),
-    })
-}
-
-fn text<'de, D: Deserializer<'de>>(d: D, check: impl Fn(&str) -> Result<(), String>) -> Result<String, D::Error> {
-    let value = String::deserialize(d)?;
-    check(&value).map_err(D::Error::custom)?;
-    Ok(value)
-}
-
-/// Rules over several keys: the key to blame and what is wrong.
-pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
-    let mut problems = Vec::new();
-    let mut rule = |broken: bool, key, text: &str| {
+impl Rules {
+    fn broken(&mut self, broken: bool, key: impl Into<String>, text: impl Into<String>) {
         if broken {
-            problems.push((key, text.to_owned()));
+            self.0.push((key.into(), text.into()));
         }
-    };
-    let (camera, mqtt, detector) = (&config.camera, &config.mqtt, &config.models.person_detector);
-    rule(!camera.rtsp_url.is_empty() && !camera.file.is_empty(), "camera.file", "set either this or camera.rtsp_url");
-    rule(!mqtt.password_file.is_empty() && mqtt.username.is_empty(), "mqtt.password_file", "needs mqtt.username");
-    let host = broker(&mqtt.uri).map(|(host, _)| host);
+    }
+}
+
+/// Rules over several keys and the environment: the key to blame and what is wrong.
+pub(super) fn together(config: &Config, variable: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
+    let mut rules = Rules::default();
+    rules.broken(
+        !config.pipeline.is_empty() && !config.pipeline_file.is_empty(),
+        "pipeline_file",
+        "set either this or pipeline",
+    );
+    camera(config, &mut rules);
+    models(config, &mut rules);
+    mqtt(&config.mqtt, &mut rules);
+    tls(&config.mqtt, &mut rules);
+    let said = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    let user = !config.mqtt.username.is_empty() || config.mqtt.uri.contains('@') || said(ENVIRONMENT[0]);
+    rules.broken(!config.mqtt.password_file.is_empty() && !user, "mqtt.password_file", "needs mqtt.username");
+    let built = config.pipeline.is_empty() && config.pipeline_file.is_empty();
+    rules.broken(
+        built && said(ENVIRONMENT[1]) && !user,
+        "mqtt.username",
+        format!("expected a name, since the environment variable {} holds a password", ENVIRONMENT[1]),
+    );
+    rules.0
+}
+
+fn camera(config: &Config, rules: &mut Rules) {
+    let camera = &config.camera;
+    let no_address = camera.rtsp_url.is_empty();
+    rules.broken(!no_address && !camera.file.is_empty(), "camera.file", "set either this or camera.rtsp_url");
+    rules.broken(camera.repeat && camera.file.is_empty(), "camera.loop", "needs camera.file");
+    rules.broken(
+        !camera.password_file.is_empty() && camera.username.is_empty(),
+        "camera.password_file",
+        "needs camera.username",
+    );
+    rules.broken(
+        !camera.username.is_empty() && (no_address || masked(&camera.rtsp_url) != camera.rtsp_url),
+        "camera.username",
+        "needs camera.rtsp_url, without a password in it",
+    );
+}
+
+fn models(config: &Config, rules: &mut Rules) {
+    let models = &config.models;
+    let others = models.others.iter().map(|(name, worker)| (name.as_str(), worker));
+    for (name, worker) in std::iter::once(("person_detector", &*models.person_detector)).chain(others) {
+        rules.broken(
+            worker.model_path.is_empty() && !worker.model_path_320.is_empty(),
+            format!("models.{name}.model_path_320"),
+            format!("needs models.{name}.model_path"),
+        );
+    }
+    for (name, worker) in &models.others {
+        let hint = match keys::nearest(name, &["person_detector"]) {
+            Some(near) => format!("; did you mean models.{near}?"),
+            None => String::new(),
+        };
+        rules.broken(
+            worker.worker_command.is_empty(),
+            format!("models.{name}.worker_command"),
+            format!("expected a program and its arguments, for a worker that is not person_detector{hint}"),
+        );
+    }
+    rules.broken(
+        models.others.len() > MAX_OTHERS,
+        "models",
+        format!("expected {MAX_OTHERS} workers besides person_detector at most, got {}", models.others.len()),
+    );
+}
+
+fn mqtt(mqtt: &Mqtt, rules: &mut Rules) {
+    let host = mqtt.broker().map(|(host, _)| host);
     // Those that mosquitto listens on by itself.
     let loopback = host.is_some_and(|host| ["localhost", "127.0.0.1", "::1"].contains(&host));
-    rule(
-        mqtt.embedded && (!loopback || !mqtt.uri.starts_with("mqtt://")),
+    rules.broken(
+        mqtt.embedded && (!loopback || mqtt.is_encrypted()),
         "mqtt.uri",
         "mqtt.embedded runs a broker on loopback only: expected mqtt://127.0.0.1:PORT (0 = any free port)",
     );
-    rule(
-        !mqtt.embedded && broker(&mqtt.uri).is_some_and(|(_, port)| port == 0),
+    rules.broken(
+        !mqtt.embedded && mqtt.broker().is_some_and(|(_, port)| port == 0),
         "mqtt.uri",
         "port 0 needs mqtt.embedded: true",
     );
-    rule(
+    rules.broken(
         mqtt.embedded && !mqtt.username.is_empty(),
         "mqtt.username",
         "the broker of mqtt.embedded knows no users: leave this empty",
     );
-    rule(detector.labels.is_empty(), "models.person_detector.labels", "expected at least one label");
-    rule(
-        detector.model_path.is_empty() && !detector.model_path_320.is_empty(),
-        "models.person_detector.model_path_320",
-        "needs models.person_detector.model_path",
+    rules.broken(
+        !mqtt.clean_start && mqtt.client_id.is_empty(),
+        "mqtt.clean_start",
+        "false needs mqtt.client_id, by which the broker knows the session again",
     );
-    problems
+    rules.broken(
+        mqtt.session_expiry_interval_s != Mqtt::default().session_expiry_interval_s
+            && (mqtt.clean_start || mqtt.version != MqttVersion::V5),
+        "mqtt.session_expiry_interval_s",
+        "needs mqtt.version: \"5\" and mqtt.clean_start: false, otherwise the broker decides",
+    );
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broker_is_host_and_port() {
-        assert_eq!(broker("mqtt://localhost"), Some(("localhost", 1883)));
-        assert_eq!(broker("mqtts://me@[::1]/"), Some(("::1", 8883)));
-        assert_eq!(broker("mqtt://a:0"), Some(("a", 0)));
-        for wrong in ["", "localhost:1883", "http://a", "mqtt://", "mqtt://a:x", "mqtt://a:70000"] {
-            assert_eq!(broker(wrong), None, "{wrong}");
-        }
+fn tls(mqtt: &Mqtt, rules: &mut Rules) {
+    let files = mqtt.tls.files();
+    let why = if mqtt.embedded {
+        "the broker of mqtt.embedded does not encrypt: leave this out"
+    } else {
+        "needs an encrypted connection: expected mqtts:// in mqtt.uri"
+    };
+    for (key, file) in files {
+        rules.broken(!file.is_empty() && !mqtt.is_encrypted(), key, why);
     }
+    rules.broken(mqtt.tls.insecure && !mqtt.is_encrypted(), "mqtt.tls.insecure", why);
+    let [_, (cert, cert_file), (key, key_file)] = files;
+    rules.broken(!cert_file.is_empty() && key_file.is_empty(), cert, "needs mqtt.tls.key_file");
+    rules.broken(cert_file.is_empty() && !key_file.is_empty(), key, "needs mqtt.tls.cert_file");
 }

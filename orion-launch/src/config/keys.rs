@@ -3,10 +3,52 @@
 
 use serde_json::{Map, Value};
 
+use super::{Config, Worker, models};
+
 /// Variables that set keys begin with this; `__` stands between the parts of a key.
 pub(super) const VARIABLE: &str = "ORION_";
 /// How many letters may be wrong in a key for a hint at the right one.
 const NEAR: usize = 2;
+
+/// All keys with their defaults.
+pub(super) struct Known {
+    tree: Value,
+    /// What a further worker holds.
+    worker: Value,
+}
+
+impl Known {
+    pub(super) fn new() -> Result<Self, serde_json::Error> {
+        Ok(Self { tree: serde_json::to_value(Config::default())?, worker: serde_json::to_value(Worker::default())? })
+    }
+
+    /// Whether there is such a key: its default, a section's as an object.
+    pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
+        match path {
+            // A text that is no name of a worker is a mistyped key.
+            ["models", name, rest @ ..] if *name != "person_detector" && models::check_name(name).is_ok() => {
+                rest.iter().try_fold(&self.worker, |at, key| at.get(key))
+            }
+            path => path.iter().try_fold(&self.tree, |at, key| at.get(key)),
+        }
+    }
+
+    /// What to say of a key that is not known in this section.
+    pub(super) fn hint(&self, section: &[&str], key: &str) -> String {
+        let keys = self.get(section).and_then(Value::as_object);
+        let names: Vec<&str> = keys.into_iter().flat_map(|keys| keys.keys().map(String::as_str)).collect();
+        match (nearest(key, &names), section) {
+            (Some(near), _) => format!("did you mean {near}?"),
+            (None, ["models"]) => models::check_name(key).err().unwrap_or_default(),
+            (None, _) => format!("known here are {}", names.join(", ")),
+        }
+    }
+
+    /// The names of all variables that set a key.
+    pub(super) fn variables(&self) -> Vec<String> {
+        variables(&self.tree)
+    }
+}
 
 /// `{a: {b: value}}` from the path `a.b`.
 pub(super) fn nested(path: &[&str], value: Value) -> Value {
@@ -26,34 +68,48 @@ pub(super) fn merge(into: &mut Map<String, Value>, from: Value) {
     }
 }
 
-/// The names of all variables that set a key.
-pub(super) fn variables(known: &Value) -> Vec<String> {
-    fn walk(known: &Value, path: &str, names: &mut Vec<String>) {
-        for (key, value) in known.as_object().into_iter().flatten() {
-            let path = format!("{path}{}", key.to_uppercase());
+/// Takes a value or a section out.
+pub(super) fn remove(from: &mut Map<String, Value>, path: &[&str]) {
+    match path {
+        [key] => drop(from.remove(*key)),
+        [key, rest @ ..] => {
+            if let Some(Value::Object(inner)) = from.get_mut(*key) {
+                remove(inner, rest);
+            }
+        }
+        [] => {}
+    }
+}
+
+/// All values that are no sections, by dotted key, in order.
+pub(super) fn leaves(tree: &Value) -> Vec<(String, &Value)> {
+    fn walk<'a>(tree: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
+        for (key, value) in tree.as_object().into_iter().flatten() {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             match value {
-                Value::Object(_) => walk(value, &format!("{path}__"), names),
-                _ => names.push(path),
+                Value::Object(_) => walk(value, &path, found),
+                _ => found.push((path, value)),
             }
         }
     }
-    let mut names = Vec::new();
-    walk(known, VARIABLE, &mut names);
+    let mut found = Vec::new();
+    walk(tree, "", &mut found);
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// The names of the variables that set the keys of this tree.
+pub(super) fn variables(tree: &Value) -> Vec<String> {
+    let name = |key: &str| format!("{VARIABLE}{}", key.to_uppercase().replace('.', "__"));
+    let mut names: Vec<_> = leaves(tree).iter().map(|(key, _)| name(key)).collect();
     names.sort();
     names
 }
 
-/// A hint at the name that was probably meant, if one is alike.
+/// The name that was probably meant, if one is alike.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
     known.iter().min_by_key(distance).filter(|near| distance(near) <= NEAR).copied()
-}
-
-/// serde's words in those of a person who writes YAML.
-pub(super) fn plain(text: &str) -> String {
-    [("f64", "a number"), ("u32", "a whole number"), ("a boolean", "true or false"), ("a string", "text (in quotes)")]
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(&format!("expected {from}"), &format!("expected {to}")))
 }
 
 #[cfg(test)]
@@ -68,7 +124,11 @@ mod tests {
         for (path, value) in [(&["a", "b"][..], 1), (&["a", "c"], 2), (&["d"], 3), (&["a", "b"], 4)] {
             merge(&mut tree, nested(path, value.into()));
         }
-        assert_eq!(Value::Object(tree), json!({"a": {"b": 4, "c": 2}, "d": 3}));
+        assert_eq!(Value::Object(tree.clone()), json!({"a": {"b": 4, "c": 2}, "d": 3}));
+        remove(&mut tree, &["a", "b"]);
+        remove(&mut tree, &["d"]);
+        remove(&mut tree, &["x", "y"]);
+        assert_eq!(Value::Object(tree), json!({"a": {"c": 2}}));
     }
 
     #[test]
@@ -76,5 +136,16 @@ mod tests {
         assert_eq!(nearest("pipline", &["pipeline", "mqtt"]), Some("pipeline"));
         assert_eq!(nearest("video", &["pipeline", "mqtt"]), None);
         assert_eq!(variables(&json!({"x": {"y": 1}, "a": ""})), ["ORION_A", "ORION_X__Y"]);
+    }
+
+    #[test]
+    fn further_workers_have_the_keys_of_one() {
+        let known = Known::new().unwrap();
+        assert_eq!(known.get(&["models", "fall", "size"]), Some(&json!("n")));
+        for unknown in [&["models", "fall", "max_inference_rate_hz"][..], &["models", "Fall"], &["models", "sink"]] {
+            assert_eq!(known.get(unknown), None, "{unknown:?}");
+        }
+        assert!(known.hint(&["models"], "Fall").contains("a-z"));
+        assert_eq!(known.hint(&["stream"], "fsp"), "did you mean fps?");
     }
 }

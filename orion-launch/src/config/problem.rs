@@ -5,11 +5,19 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::mask;
+
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    File { name: String, line: u64, column: u64 },
+    File {
+        name: String,
+        line: u64,
+        column: u64,
+    },
     Variable(String),
+    /// A change of some keys: a place is the key itself.
+    Patch,
     Default,
 }
 
@@ -18,12 +26,38 @@ impl fmt::Display for Place {
         match self {
             Self::File { name, line, column } => write!(f, "{name}:{line}:{column}: "),
             Self::Variable(name) => write!(f, "environment variable {name}: "),
+            Self::Patch => f.write_str("params.config."),
             Self::Default => Ok(()),
         }
     }
 }
 
-/// Everything that is wrong with a configuration, one line each.
+/// Everything that is wrong with a configuration, one line each, without any password.
 #[derive(Debug, Error)]
 #[error("{}", .0.join("\n"))]
-pub(crate) struct ConfigError(pub(super) Vec<String>);
+pub(crate) struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    /// These problems; keys and texts in them may be anything that somebody has written.
+    pub(super) fn new(problems: Vec<String>) -> Self {
+        let shown = |problem: &String| mask::text(problem).replace(char::is_control, " ");
+        Self(problems.iter().map(shown).collect())
+    }
+}
+
+impl From<String> for ConfigError {
+    fn from(problem: String) -> Self {
+        Self::new(vec![problem])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_one_line_without_passwords() {
+        let error = ConfigError::from("a.yaml:1:1: camera.rtsp://me:pw@cam/: unknown\n\x1b[31m key".to_owned());
+        assert_eq!(error.to_string(), "a.yaml:1:1: camera.rtsp://me:***@cam/: unknown  [31m key");
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Config, load, problem::ConfigError};
+use super::{Config, files, keys, load, problem::ConfigError};
 
 /// What a configuration is read from.
 #[derive(Debug, Default)]
@@ -18,24 +18,41 @@ impl Sources {
     /// Reads the file, if any, and the environment.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, is no text, or is larger than 1 MiB; a variable of ours is no text.
     pub(crate) fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
         let file = file.map(|path| {
             let name = path.display().to_string();
-            match std::fs::read_to_string(path) {
+            match files::read_text(path) {
                 Ok(text) => Ok((name, text)),
-                Err(error) => Err(ConfigError(vec![format!("{name}: {error}")])),
+                Err(reason) => Err(format!("{name}{reason}")),
             }
         });
-        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Ok(Self { file: file.transpose()?, variables: variables.collect() })
+        Ok(Self { file: file.transpose()?, variables: environment()? })
     }
 
-    /// The configuration: variables before the file, the file before the defaults.
+    /// The configuration: variables before the file, the file before the defaults. Reads the files that it names.
     ///
     /// # Errors
     /// [`ConfigError`] with all problems at once.
     pub(crate) fn load(&self) -> Result<Config, ConfigError> {
         load::load(self)
     }
+}
+
+/// The variables that are text.
+///
+/// # Errors
+/// One of ours is not.
+pub(super) fn environment() -> Result<Vec<(String, String)>, ConfigError> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => variables.push((name, value)),
+            (Ok(name), Err(_)) if name.starts_with(keys::VARIABLE) => {
+                return Err(format!("environment variable {name}: expected UTF-8 text").into());
+            }
+            _ => {}
+        }
+    }
+    Ok(variables)
 }

@@ -10,6 +10,8 @@ use serde::{
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
+use super::words;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
@@ -27,9 +29,56 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
+/// Why a text is no YAML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct YamlError {
+    /// Line and column from 1 on, where known.
+    pub(super) place: Option<(u64, u64)>,
+    /// The key on that line, if any, and what is wrong.
+    pub(super) text: String,
+}
+
 /// Reads YAML. Only `true` and `false` are booleans: `size: n` is a text.
-pub(super) fn parse(text: &str) -> Result<Node, serde_saphyr::Error> {
-    serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
+///
+/// # Errors
+/// [`YamlError`]; it repeats no value.
+pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
+    // Far more than any configuration has; what exceeds it is a mistake or an attack.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::PassThrough,
+        budget: serde_saphyr::budget! { max_nodes: 20_000, max_depth: 32, max_anchors: 100, max_aliases: 100 },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let place = error.location().map(|location| (location.line(), location.column()));
+        let key = place.and_then(|(line, _)| key_at(text, line)).map_or_else(String::new, |key| format!("{key}: "));
+        YamlError { place, text: key + &words::yaml(&error.without_snippet().to_string()) }
+    })
+}
+
+/// The key that stands on this line.
+fn key_at(text: &str, line: u64) -> Option<&str> {
+    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let key = line.trim_start_matches([' ', '\t', '{', '-']).split_once(':')?.0.trim_end();
+    let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    plain.then_some(key)
+}
+
+/// A tree without places, in which objects are sections.
+impl From<&Value> for Node {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Object(map) => {
+                let entry = |(key, value): (&String, &Value)| Entry {
+                    key: key.clone(),
+                    place: Location::UNKNOWN,
+                    node: value.into(),
+                };
+                Self::Section(map.iter().map(entry).collect())
+            }
+            other => Self::Leaf(other.clone()),
+        }
+    }
 }
 
 impl From<Node> for Value {
@@ -122,5 +171,25 @@ mod tests {
         assert_eq!((inner[0].key.as_str(), inner[0].place.line(), inner[0].place.column()), ("c", 4, 3));
         assert_eq!(inner[0].node, Node::Leaf(serde_json::json!(["n", {"d": 2.5}])));
         assert_eq!((inner[1].place.line(), &inner[1].node), (5, &Node::Leaf(Value::Null)));
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_told_in_plain_words() {
+        let deep = format!("a: {}{}", "[".repeat(100), "]".repeat(100));
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
+        for (text, place, expected) in [
+            ("a: 1\nb: 2\na: 3", (3, 1), "a: the key a stands here a second time"),
+            ("a:\n\tb: 1", (2, 2), "b: a tab, expected spaces"),
+            ("a: 1\n---\nb: 2", (3, 1), "a second document"),
+            (&deep, (1, 35), "too many levels"),
+            (bomb, (5, 8), "too many values"),
+            ("a: b: c", (1, 5), "a second `:`"),
+            ("a: 'x", (1, 4), "a: the quote that begins here has no end"),
+            ("[a]: 1", (1, 1), "expected a key that is a text"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.text.contains(expected) && error.place == Some(place), "{text:.20}: {error:?}");
+        }
     }
 }

@@ -60,7 +60,9 @@ async fn serve(options: &cli::Demo) -> anyhow::Result<()> {
 
     let mut tally = Tally::default();
     let length = options.seconds.map(Duration::from_secs);
-    let ended = daemon.run(show(&mut subscriber, &mut tally, length, &mut signals)).await;
+    let ended = daemon
+        .run(show(&mut subscriber, &mut tally, length, &mut signals), async || std::future::pending().await)
+        .await;
     let reasons = health::judge(&daemon.status().snapshot()).reasons;
     let books = daemon.stop(signals.next()).await;
     // What was in hand at the end was published too.

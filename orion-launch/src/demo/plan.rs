@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use orion_core::command::Size;
+
 use crate::{
     cli,
-    config::{Config, Detector, Size, broker, masked},
+    config::{Config, Detector, broker, masked},
 };
 
 /// Where the state can be read if nobody else is there.

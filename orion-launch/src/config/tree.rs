@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MPL-2.0
+//! All keys as one tree.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Mqtt, SourceKind, camera::Camera, models::Models, number, rois::Rois, stream::Stream, text};
+
+/// The configuration of orion-launch. `pipelines/orion.yaml` explains each key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Name of this sensor in topics and messages: letters, digits, _ and -.
+    #[serde(with = "text::InstanceId")]
+    pub(crate) instance_id: String,
+    /// Name of the place in messages, free text.
+    #[serde(with = "text::Free")]
+    pub(crate) room_id: String,
+    /// Seconds within which a stop is over: frames in hand are finished and published first.
+    #[serde(with = "number::ShutdownTimeout")]
+    pub(crate) shutdown_timeout_s: f64,
+    /// Where frames come from; without an address and without a file a moving test picture is used.
+    pub(crate) camera: Camera,
+    /// What frames are made into.
+    pub(crate) stream: Stream,
+    /// The worker processes that look at frames.
+    pub(crate) models: Models,
+    /// Where to look.
+    pub(crate) rois: Rois,
+    /// Where results go.
+    pub(crate) mqtt: Mqtt,
+    /// Where the state can be read.
+    pub(crate) http: Http,
+    /// A pipeline in gst-launch text instead of the one that is built; # comments, ${NAME} and ${NAME:-default} from the environment; empty = none.
+    #[serde(with = "text::Free")]
+    pub(crate) pipeline: String,
+    /// A file with such a text; empty = none.
+    #[serde(with = "text::Free")]
+    pub(crate) pipeline_file: String,
+    /// The text of `pipeline` or `pipeline_file` without comments and place holders, once loaded.
+    #[serde(skip)]
+    pub(crate) launch_text: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instance_id: "orion".into(),
+            room_id: String::new(),
+            shutdown_timeout_s: 5.0,
+            camera: Camera::default(),
+            stream: Stream::default(),
+            models: Models::default(),
+            rois: Rois::default(),
+            mqtt: Mqtt::default(),
+            http: Http::default(),
+            pipeline: String::new(),
+            pipeline_file: String::new(),
+            launch_text: None,
+        }
+    }
+}
+
+/// Where the state can be read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Address and port of /health and /readiness; port 0 = any free one, empty = off.
+    #[serde(with = "text::Bind")]
+    pub(crate) bind: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { bind: "127.0.0.1:8080".into() }
+    }
+}
+
+impl Config {
+    /// What the camera is.
+    pub(crate) fn source(&self) -> SourceKind {
+        match (&*self.camera.rtsp_url, &*self.camera.file) {
+            ("", "") => SourceKind::Test,
+            ("", _) if self.camera.repeat => SourceKind::Loop,
+            ("", _) => SourceKind::File,
+            _ => SourceKind::Rtsp,
+        }
+    }
+
+    /// Frames a second that pass the gate at most; none for a recording, of which no frame may be lost.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        let rate = self.models.person_detector.max_inference_rate_hz.min(self.stream.fps);
+        self.source().is_live().then_some(rate)
+    }
+
+    /// The gst-launch text that is used instead of the built pipeline, without comments and place holders.
+    pub(crate) fn own_pipeline(&self) -> Option<&str> {
+        self.launch_text.as_deref()
+    }
+
+    /// The configuration as YAML, without any password.
+    ///
+    /// # Errors
+    /// It cannot be written as YAML, which does not happen.
+    pub(crate) fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
+        serde_saphyr::to_string(&self.masked_json())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_masked() {
+        let mut config = Config::default();
+        config.camera.rtsp_url = "rtsp://me:secret@cam/x".into();
+        let yaml = config.to_yaml().unwrap();
+        assert!(yaml.contains("rtsp://me:***@cam/x") && !yaml.contains("secret"), "{yaml}");
+    }
+
+    #[test]
+    fn a_recording_is_never_thinned_out_unless_it_stands_for_a_camera() {
+        let mut config = Config::default();
+        assert_eq!(config.rate(), Some(5.0));
+        config.stream.fps = 2.0;
+        assert_eq!(config.rate(), Some(2.0));
+        config.camera.file = "x.mp4".into();
+        assert_eq!(config.rate(), None);
+        config.camera.repeat = true;
+        assert_eq!(config.rate(), Some(2.0));
+    }
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The daemon's own connection to the broker: commands come in, answers, events and the state go out.
+//!
+//! It never ends by itself, and whoever says something never waits for it.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    pin::pin,
+    time::Duration,
+};
+
+use gstorion::orionmqttsink::{Endpoint, EndpointError};
+use orion_core::command::{MAX_LENGTH, Refusal, Request};
+use rumqttc::{
+    AsyncClient, ConnectionError, Event as Packet, Incoming, MqttOptions, NetworkOptions, Outgoing, PublishOptions,
+    QoS, SubscribeReasonCode,
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{
+    now,
+    sent::Sent,
+    voice::{Topics, Voice},
+};
+
+/// The instance id in the topic that all daemons listen on.
+const ALL: &str = "all";
+/// Commands that wait to be looked at, at most.
+const QUEUE: usize = 32;
+/// Messages on the wire, at most: mosquitto takes 20 by default.
+const IN_FLIGHT: usize = 16;
+/// The largest packet that is read, bytes. Longer ones end the connection, so there is room to refuse a command in words.
+const LARGEST: usize = 16 * MAX_LENGTH;
+/// Wait before the first new attempt; it doubles up to the limit that is configured.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// A connection that ends with this value.
+pub(crate) struct Link {
+    voice: Voice,
+    heard: mpsc::Receiver<Request>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Link {
+    /// Connects in the background, for ever; the wait between two attempts grows up to `longest`.
+    ///
+    /// # Errors
+    /// [`EndpointError`] names what of the broker's settings cannot be used.
+    pub(crate) fn start(endpoint: Endpoint, topics: Topics, longest: Duration) -> Result<Self, EndpointError> {
+        // Of its own, so that a second daemon of the same name does not push this one out and is pushed out in turn.
+        let client_id = format!("orion-launch-{:016x}", RandomState::new().build_hasher().finish());
+        let (options, network) = endpoint.options(&client_id, LARGEST)?;
+        let voice = Voice::new(topics);
+        let (commands, heard) = mpsc::channel(QUEUE);
+        let worker = Worker { endpoint, options, network, voice: voice.clone(), commands, longest };
+        Ok(Self { voice, heard, task: tokio::spawn(worker.run()) })
+    }
+
+    /// Where answers are handed in.
+    pub(crate) fn voice(&self) -> &Voice {
+        &self.voice
+    }
+
+    /// The next command that can be read; the others are refused already.
+    pub(crate) async fn next(&mut self) -> Request {
+        match self.heard.recv().await {
+            Some(request) => request,
+            // The task ended, which only happens when this value does.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Says what is left to say, within `limit`, and takes leave.
+    pub(crate) async fn close(mut self, limit: Duration) {
+        self.voice.shared.closing.notify_one();
+        if tokio::time::timeout(limit, &mut self.task).await.is_err() {
+            tracing::debug!("the control connection was not closed within {limit:.1?}");
+        }
+    }
+}
+
+/// How a connection ended.
+enum End {
+    Lost(ConnectionError),
+    Closed,
+}
+
+/// What woke the loop.
+enum Step {
+    Packet(Result<Packet, ConnectionError>),
+    Close,
+    Go,
+}
+
+struct Worker {
+    endpoint: Endpoint,
+    options: MqttOptions,
+    network: NetworkOptions,
+    voice: Voice,
+    commands: mpsc::Sender<Request>,
+    longest: Duration,
+}
+
+impl Worker {
+    async fn run(self) {
+        let mut wait = RETRY;
+        let mut told = None;
+        let mut closing = false;
+        loop {
+            let mut connected = false;
+            match self.connection(&mut connected, &mut closing).await {
+                End::Closed => return,
+                End::Lost(error) => {
+                    let text = self.endpoint.explain(error, connected);
+                    // The sink, which is connected to the same broker, tells people.
+                    if told.as_ref() != Some(&text) {
+                        tracing::debug!("control connection: {text}");
+                    }
+                    told = Some(text);
+                }
+            }
+            if closing {
+                return;
+            }
+            wait = if connected { RETRY } else { (2 * wait).min(self.longest) };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.voice.shared.closing.notified() => return,
+            }
+        }
+    }
+
+    /// One connection, from the attempt to its end.
+    async fn connection(&self, connected: &mut bool, closing: &mut bool) -> End {
+        // A new client each time: nothing of the old connection is repeated behind our back.
+        let (client, mut packets) = AsyncClient::builder(self.options.clone()).capacity(2 * IN_FLIGHT).build();
+        packets.set_network_options(self.network.clone());
+        let mut sent = Sent::default();
+        let mut leaving = false;
+        let end = loop {
+            let step = {
+                let mut poll = pin!(packets.poll());
+                loop {
+                    if *connected {
+                        self.send(&client, &mut sent);
+                    }
+                    let done = *closing
+                        && !leaving
+                        && (!*connected || (sent.is_empty() && self.voice.shared.outbox().is_empty()));
+                    let step = tokio::select! {
+                        packet = &mut poll => Step::Packet(packet),
+                        arrived = sent.next(), if !sent.is_empty() => {
+                            // A publish that is lost is told by the connection's end.
+                            sent.arrived(arrived);
+                            Step::Go
+                        }
+                        () = self.voice.shared.news.notified() => Step::Go,
+                        () = self.voice.shared.closing.notified(), if !*closing => {
+                            *closing = true;
+                            Step::Go
+                        }
+                        () = std::future::ready(()), if done => Step::Close,
+                    };
+                    if !matches!(step, Step::Go) {
+                        break step;
+                    }
+                }
+            };
+            match step {
+                Step::Packet(Ok(Packet::Incoming(Incoming::ConnAck(_)))) => {
+                    *connected = true;
+                    self.begin(&client);
+                }
+                Step::Packet(Ok(Packet::Incoming(Incoming::Publish(publish)))) => {
+                    self.hear(&publish.topic, &publish.payload, publish.retain);
+                }
+                Step::Packet(Ok(Packet::Incoming(Incoming::SubAck(ack)))) => {
+                    if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                        tracing::warn!(
+                            "the broker does not let us subscribe to {}: no command can be received",
+                            self.voice.topics.of("control", "...")
+                        );
+                    }
+                }
+                Step::Packet(Ok(Packet::Outgoing(Outgoing::Disconnect))) => break End::Closed,
+                Step::Packet(Ok(_)) | Step::Go => {}
+                Step::Packet(Err(_)) if *closing => break End::Closed,
+                Step::Packet(Err(error)) => break End::Lost(error),
+                Step::Close => {
+                    leaving = true;
+                    if client.try_disconnect_now().is_err() || !*connected {
+                        break End::Closed;
+                    }
+                }
+            }
+        };
+        drop(packets);
+        sent.settle().await;
+        self.voice.shared.outbox().give_back(sent.left());
+        end
+    }
+
+    fn begin(&self, client: &AsyncClient) {
+        tracing::debug!("control connection to the broker is there");
+        for instance in [self.voice.topics.instance_id.as_str(), ALL] {
+            let topic = self.voice.topics.of("control", instance);
+            if let Err(error) = client.try_subscribe(topic.as_str(), QoS::AtLeastOnce) {
+                tracing::warn!("cannot subscribe to {topic}: {error}");
+            }
+        }
+        let mut outbox = self.voice.shared.outbox();
+        outbox.connected();
+        let dropped = outbox.take_dropped();
+        if dropped > 0 {
+            tracing::warn!("{dropped} answers and events were given up while there was no broker");
+        }
+    }
+
+    /// Hands out what may go on the wire.
+    fn send(&self, client: &AsyncClient, sent: &mut Sent) {
+        while sent.len() < IN_FLIGHT {
+            let Some(message) = self.voice.shared.outbox().take() else { return };
+            let options = PublishOptions::new(QoS::AtLeastOnce).retain(message.retain);
+            match client.try_publish_tracked(message.topic.clone(), message.payload.clone(), options) {
+                Ok(notice) => {
+                    sent.add(message, async move { notice.wait_completion_async().await.is_ok() });
+                }
+                Err(error) => {
+                    tracing::debug!("{} cannot be published now: {error}", message.topic);
+                    self.voice.shared.outbox().give_back(vec![message]);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&self, topic: &[u8], payload: &[u8], retained: bool) {
+        let topic = String::from_utf8_lossy(topic);
+        let read = Request::read(payload).and_then(|request| {
+            let refused = |error: &str| {
+                let command = request.command.name().to_owned();
+                Box::new(Refusal { command, id: request.id.clone(), error: error.to_owned() })
+            };
+            if retained {
+                // It would be carried out again on each connection.
+                return Err(refused("is a retained message, and an old one perhaps: publish it without retain"));
+            }
+            let full = refused("too many commands wait already: nothing was changed, try again later");
+            self.commands.try_send(request).map_err(|_| full)
+        });
+        if let Err(refusal) = read {
+            tracing::info!("command {:?} on {topic} is refused: {}", refusal.command, refusal.error);
+            self.voice.ack(&refusal.ack(now()));
+        }
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The control plane: commands in, answers, events and the state out.
+
+mod desk;
+mod effect;
+mod ids;
+mod link;
+mod news;
+mod outbox;
+mod parts;
+mod sent;
+mod voice;
+mod waiting;
+
+pub(crate) use desk::{Action, Desk};
+pub(crate) use link::Link;
+pub(crate) use news::News;
+use orion_core::timestamp;
+pub(crate) use parts::Parts;
+pub(crate) use voice::{Topics, Voice};
+
+/// The time as it stands in messages.
+fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    timestamp::rfc3339(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
