@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Whether a camera shows anything: a few lines of each frame tell a frozen and a black picture.
+
+use std::{
+    hash::{DefaultHasher, Hasher},
+    time::Duration,
+};
+
+/// Lines of a frame that are looked at, evenly spread.
+pub const LINES: usize = 16;
+
+/// Mean brightness below which a picture may be black, of 255. Black is 16 in video (ITU-R BT.601), and sensors add some noise.
+const DARK: f64 = 24.0;
+/// Standard deviation of the brightness below which nothing can be made out.
+const FLAT: f64 = 3.0;
+
+/// What a frame's lines come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Luma {
+    /// Equal for equal lines.
+    print: u64,
+    mean: f64,
+    deviation: f64,
+}
+
+impl Luma {
+    /// Of samples of brightness (0..255), line by line.
+    pub fn of<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        let (mut count, mut sum, mut squares) = (0u64, 0u64, 0u64);
+        for line in lines {
+            hasher.write(line);
+            for &sample in line {
+                let sample = u64::from(sample);
+                sum += sample;
+                squares += sample * sample;
+            }
+            count += line.len() as u64;
+        }
+        let n = count.max(1) as f64;
+        let mean = sum as f64 / n;
+        let deviation = (squares as f64 / n - mean * mean).max(0.0).sqrt();
+        Self { print: hasher.finish(), mean, deviation }
+    }
+
+    fn is_black(&self) -> bool {
+        self.mean < DARK && self.deviation < FLAT
+    }
+}
+
+/// The rows of a frame of this height that are looked at.
+pub fn rows(height: usize) -> impl Iterator<Item = usize> {
+    let lines = LINES.min(height);
+    (0..lines).map(move |n| (2 * n + 1) * height / (2 * lines.max(1)))
+}
+
+/// What is wrong with the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Each frame is the same as the one before, to the last bit. Noise, however faint, is no frozen picture.
+    Frozen,
+    /// It is dark, and nothing can be made out.
+    Black,
+}
+
+/// Follows the pictures of one camera.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watcher {
+    last: Option<u64>,
+    /// Since when all frames were the same, and all were black.
+    same: Option<Duration>,
+    black: Option<Duration>,
+    now: Duration,
+}
+
+impl Watcher {
+    /// A frame has come.
+    pub fn frame(&mut self, now: Duration, luma: &Luma) {
+        let same = self.last == Some(luma.print);
+        self.same = self.same.filter(|_| same).or(same.then_some(self.now));
+        self.black = self.black.filter(|_| luma.is_black()).or(luma.is_black().then_some(now));
+        self.last = Some(luma.print);
+        self.now = now;
+    }
+
+    /// What has been wrong for so long, as of the newest frame; a limit of zero = not looked for. Black is told rather than frozen.
+    pub fn flaw(&self, frozen_after: Duration, black_after: Duration) -> Option<Flaw> {
+        let since = |start: Option<Duration>, limit: Duration| {
+            !limit.is_zero() && start.is_some_and(|start| self.now.saturating_sub(start) >= limit)
+        };
+        if since(self.black, black_after) {
+            Some(Flaw::Black)
+        } else if since(self.same, frozen_after) {
+            Some(Flaw::Frozen)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(2);
+
+    fn after(frames: impl IntoIterator<Item = Vec<u8>>) -> Option<Flaw> {
+        let mut watcher = Watcher::default();
+        for (n, frame) in frames.into_iter().enumerate() {
+            watcher.frame(Duration::from_millis(n as u64 * 100), &Luma::of(frame.chunks(8)));
+        }
+        watcher.flaw(LIMIT, LIMIT)
+    }
+
+    fn still() -> Vec<u8> {
+        (0..128).collect()
+    }
+
+    fn noisy(level: u8, n: u8) -> Vec<u8> {
+        (0..128u8).map(|x| level + (x.wrapping_mul(37) ^ n.wrapping_mul(101)) % 3).collect()
+    }
+
+    #[test]
+    fn the_same_picture_for_long_is_frozen() {
+        assert_eq!(after((0..21).map(|_| still())), Some(Flaw::Frozen));
+        assert_eq!(after((0..20).map(|_| still())), None, "not yet");
+        let mut moved: Vec<_> = (0..40).map(|_| still()).collect();
+        moved[30][5] ^= 1;
+        assert_eq!(after(moved), None, "a single bit has changed");
+    }
+
+    #[test]
+    fn a_still_room_at_night_with_noise_is_neither_frozen_nor_black() {
+        assert_eq!(after((0..100).map(|n| noisy(60, n))), None);
+        let lit: Vec<u8> = (0..128).map(|x| if x % 16 == 0 { 90 } else { 16 }).collect();
+        assert_eq!(after((0..100).map(|n| lit.iter().map(|s| s + n % 2).collect())), None, "dark, with a lamp");
+    }
+
+    #[test]
+    fn a_covered_camera_is_black_even_with_noise() {
+        assert_eq!(after((0..21).map(|n| noisy(16, n))), Some(Flaw::Black));
+        assert_eq!(after((0..30).map(|_| vec![16; 128])), Some(Flaw::Black), "rather than frozen");
+        assert_eq!(after((0..30).map(|n| if n < 29 { vec![16; 128] } else { still() })), None, "light again");
+        let mut watcher = Watcher::default();
+        for n in 0..100 {
+            watcher.frame(Duration::from_secs(n), &Luma::of([still().as_slice()]));
+        }
+        assert_eq!(watcher.flaw(Duration::ZERO, Duration::ZERO), None, "not looked for");
+    }
+
+    #[test]
+    fn rows_are_spread_and_within_the_frame() {
+        assert_eq!(rows(480).next(), Some(15));
+        assert_eq!(rows(480).count(), LINES);
+        assert!(rows(480).all(|row| row < 480));
+        assert_eq!(rows(3).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(rows(0).count(), 0);
+    }
+}
