@@ -48,6 +48,8 @@ pub(super) fn model(options: &cli::Demo) -> (Model, String) {
 pub(super) fn config(options: &cli::Demo, url: &str, model: &Model) -> Config {
     let mut config = Config { instance_id: "demo".into(), room_id: "demo".into(), ..Config::default() };
     config.camera.rtsp_url = url.to_owned();
+    // Long enough to know the camera, short enough for who wants to see something.
+    config.stream.warmup_duration_s = 1.0;
     config.mqtt.embedded = true;
     config.mqtt.uri = "mqtt://127.0.0.1:0".into();
     config.http.bind = if TcpListener::bind(HTTP).is_ok() { HTTP.into() } else { "127.0.0.1:0".into() };
