@@ -2,29 +2,30 @@
 //! The daemon: starts the parts, watches them, and stops them within a time.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
+    task::Poll,
     time::{Duration, Instant},
 };
 
-use gst::prelude::*;
 use gstorion::orionmqttsink::{Endpoint, EndpointError};
 use orion_core::health::Event;
 use thiserror::Error;
 
 use crate::{
     broker::{Broker, BrokerError},
-    config::{Config, ConfigError, SourceKind},
-    control::{Action, Desk, Link, News, Parts, Topics},
+    config::{Config, ConfigError},
+    control::{Action, Heard, Link},
     http::{BindError, Http},
-    pipeline::{Note, Pipeline, PipelineError},
-    source,
-    status::{Book, Status},
+    overview::Overview,
+    pipeline::Note,
+    sensor::{LEAST, Sensor, SensorError},
+    status::Book,
 };
 
 /// How often is looked at what is under way.
 const LOOK: Duration = Duration::from_millis(200);
-/// The least time for what comes last, however late it is.
-const LEAST: Duration = Duration::from_millis(300);
+
 /// Why the daemon does not run, or no longer.
 #[derive(Debug, Error)]
 pub(crate) enum DaemonError {
@@ -33,13 +34,9 @@ pub(crate) enum DaemonError {
     #[error("mqtt: {0}")]
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
-    Pipeline(#[from] PipelineError),
+    Sensor(#[from] SensorError),
     #[error(transparent)]
     Http(#[from] BindError),
-    #[error("{element}: {text}")]
-    Element { element: String, text: String },
-    #[error("camera: {0}")]
-    Source(String),
 }
 
 /// Why it ended, where nothing is wrong.
@@ -66,15 +63,13 @@ impl Why {
 /// Everything that runs. The order of the fields is the order in which they end.
 pub(crate) struct Daemon {
     http: Option<Http>,
-    pipeline: Pipeline,
-    desk: Desk,
-    news: News,
+    /// By instance id.
+    sensors: BTreeMap<String, Sensor>,
+    overview: Overview,
     link: Link,
-    status: Status,
     broker: Option<Broker>,
     broker_uri: String,
-    /// Nothing more comes out of the pipeline.
-    over: bool,
+    config: Config,
     /// Told to those who listen when it stops.
     reason: String,
 }
@@ -106,52 +101,34 @@ impl Daemon {
 
     /// Everything but the broker.
     async fn assemble(config: &Config, broker_uri: String) -> Result<Self, DaemonError> {
-        let pipeline = Pipeline::build(config, &broker_uri)?;
-        // A pipeline of somebody's own may be anything: it is not expected to be live.
-        let built = config.own_pipeline().is_none();
-        let elements = pipeline.ours();
-        hasten(&elements, config.shutdown_timeout_s);
-        let status = Status {
-            instance_id: config.instance_id.clone(),
-            broker_uri: broker_uri.clone(),
-            source: if built { config.source() } else { SourceKind::File },
-            inlet: pipeline.inlet().clone(),
-            elements,
-            started: Instant::now(),
-        };
+        let longest_wait = Duration::from_secs_f64(config.mqtt.max_reconnect_interval_s);
+        let (mqtt, id) = (&config.mqtt, &config.instance_id);
+        let link = Link::start(endpoint(config, &broker_uri), &mqtt.prefix, id, longest_wait)?;
+        let mut sensors = BTreeMap::new();
+        for config in config.sensors() {
+            let sensor = Sensor::build(&config, &broker_uri, link.voice(&config.instance_id))?;
+            sensors.insert(config.instance_id, sensor);
+        }
+        let overview = Overview::default();
+        overview.set(sensors.values().map(Sensor::status).cloned().collect());
         let http = match config.http.bind.as_str() {
             "" => None,
-            bind => Some(Http::start(bind, status.clone()).await?),
+            bind => Some(Http::start(bind, overview.clone()).await?),
         };
-        let topics = Topics::new(&config.mqtt.prefix, &config.instance_id);
-        let longest_wait = Duration::from_secs_f64(config.mqtt.max_reconnect_interval_s);
-        let link = Link::start(endpoint(config, &broker_uri), topics, longest_wait)?;
-        let parts = Parts::new(&status.elements, pipeline.size(), pipeline.inlet().clone(), built);
-        for line in parts.unserved() {
-            tracing::warn!("commands that this pipeline cannot serve: {line}");
+        let mut daemon = Self {
+            http,
+            sensors,
+            overview,
+            link,
+            broker: None,
+            broker_uri,
+            config: config.clone(),
+            reason: String::new(),
+        };
+        for sensor in daemon.sensors.values_mut() {
+            sensor.play().await?;
         }
-        let desk = Desk::new(config, parts, status.clone(), link.voice().clone());
-        let (news, reason) = (News::default(), String::new());
-        let mut daemon =
-            Self { http, pipeline, desk, news, link, status, broker: None, broker_uri, over: false, reason };
-        daemon.play().await?;
         Ok(daemon)
-    }
-
-    async fn play(&mut self) -> Result<(), DaemonError> {
-        let Err(refused) = self.pipeline.play() else {
-            return Ok(());
-        };
-        // The element's own words say more; they are on the bus already.
-        let told = tokio::time::timeout(LEAST, async {
-            loop {
-                let note = self.pipeline.next().await;
-                if let Err(error) = self.heard(note) {
-                    return error;
-                }
-            }
-        });
-        Err(told.await.unwrap_or(refused.into()))
     }
 
     /// Where results go.
@@ -160,8 +137,8 @@ impl Daemon {
     }
 
     /// The state of everything.
-    pub(crate) fn status(&self) -> &Status {
-        &self.status
+    pub(crate) fn overview(&self) -> &Overview {
+        &self.overview
     }
 
     /// Where the state can be read.
@@ -180,7 +157,6 @@ impl Daemon {
         reload: impl AsyncFnMut() -> Result<Config, ConfigError>,
     ) -> Result<(), DaemonError> {
         let ended = self.watch(stop, reload).await;
-        self.over |= matches!(ended, Err(DaemonError::Element { .. }) | Ok(Why::End));
         self.reason = match &ended {
             Ok(why) => why.as_str().to_owned(),
             Err(error) => error.to_string(),
@@ -198,85 +174,76 @@ impl Daemon {
         loop {
             tokio::select! {
                 () = &mut stop => return Ok(Why::Asked),
-                note = self.pipeline.next() => {
-                    if self.heard(note)? {
-                        return Ok(Why::End);
+                (id, note) = next(&mut self.sensors) => {
+                    if self.sensors.get_mut(&id).map(|sensor| sensor.heard(note)).transpose()? == Some(true) {
+                        // The others may be at work still.
+                        if self.sensors.values().all(Sensor::is_over) {
+                            return Ok(Why::End);
+                        }
                     }
                 }
-                request = self.link.next() => self.desk.hear(&request),
-                config = reload() => self.desk.reload(config),
+                heard = self.link.next() => {
+                    if self.hear(&heard) {
+                        return Ok(Why::Command);
+                    }
+                }
+                config = reload() => self.reload(config),
                 error = failed(&mut self.broker) => return Err(error.into()),
-                _ = look.tick() => self.desk.advance(),
-            }
-            for action in self.desk.take_actions() {
-                match action {
-                    Action::Shutdown => return Ok(Why::Command),
-                    Action::Camera => {
-                        // Which cameras can be changed was checked before.
-                        self.pipeline.set_camera(self.desk.config());
-                    }
-                }
+                _ = look.tick() => self.sensors.values_mut().for_each(Sensor::look),
             }
         }
     }
 
-    /// Passes on what the pipeline says; whether it is at its end.
-    fn heard(&mut self, note: Note) -> Result<bool, DaemonError> {
-        let (desk, news) = (&mut self.desk, &mut self.news);
-        match note {
-            Note::End => return Ok(true),
-            Note::Error { element, text, details } => {
-                tracing::debug!(element, "{details}");
-                return Err(DaemonError::Element { element, text });
-            }
-            Note::SourceError(text) => return Err(DaemonError::Source(text)),
-            Note::Warning { element, text } => tracing::warn!("{element}: {text}"),
-            Note::Info { element, text } => tracing::info!("{element}: {text}"),
-            Note::StreamLost { cause, detail, epoch } => {
-                tracing::warn!("the stream of the camera is lost: {}: {detail} (epoch {epoch})", cause.as_str());
-                desk.voice().event(Event::StreamLost { cause, detail, epoch });
-            }
-            Note::StreamRestored { after, epoch } => {
-                let after_s = after.as_secs_f64();
-                tracing::info!("the stream of the camera is back after {after_s:.1} s (epoch {epoch})");
-                desk.voice().event(Event::StreamRestored { after_s, epoch });
-            }
-            Note::WarmedUp(camera) => {
-                tracing::info!("warmed up: {} frames, rate {:.2} Hz: {}", camera.frames, camera.rate_hz, camera.reason);
-                desk.voice().event(Event::WarmedUp { camera });
-                desk.tell_state();
-            }
-            Note::Worker { element, event } => news.worker(desk, &element, &event),
-            Note::Swap { element, event } => news.swap(desk, &element, &event),
-            Note::Setting { element, event } => news.setting(desk, &element, &event),
+    /// Hands a command to whom it is for; whether the daemon is to stop.
+    fn hear(&mut self, heard: &Heard) -> bool {
+        let concerned = |id: &String| heard.to.as_ref().is_none_or(|to| to == id);
+        let sensors = self.sensors.iter_mut().filter(|(id, _)| concerned(id));
+        // Each is to answer, even if the first one wants to stop.
+        sensors.fold(false, |stop, (_, sensor)| (sensor.hear(&heard.request) == Some(Action::Shutdown)) | stop)
+    }
+
+    fn reload(&mut self, read: Result<Config, ConfigError>) {
+        for sensor in self.sensors.values_mut() {
+            sensor.reload(read.clone());
         }
-        Ok(false)
     }
 
     /// Stops all parts within the shutdown timeout, or at once when `hurry` is done: frames in hand are finished and
     /// published, then the elements stop, then the control plane, the broker last. Gives the ledger of each element.
     pub(crate) async fn stop(mut self, hurry: impl Future<Output = ()>) -> Vec<Book> {
-        let limit = Duration::from_secs_f64(self.desk.config().shutdown_timeout_s);
+        let limit = self.sensors.values().map(|sensor| sensor.config().shutdown_timeout_s).fold(0.0, f64::max);
+        let limit = Duration::from_secs_f64(if limit > 0.0 { limit } else { self.config.shutdown_timeout_s });
         tracing::info!("stopping ({}), within {limit:.1?}", self.reason);
-        self.desk.voice().event(Event::Stopping { reason: self.reason.clone() });
+        for sensor in self.sensors.values() {
+            sensor.voice().event(Event::Stopping { reason: self.reason.clone() });
+        }
         let start = Instant::now();
-        // The rest is for the ends of the sink and the workers, and for the last words.
+        // The rest is for the ends of the sinks and the workers, and for the last words.
         let drain = limit.mul_f64(0.45);
         let mut hurried = false;
-        if !self.over {
-            self.pipeline.finish();
-            tokio::select! {
-                () = self.drain() => {}
-                () = tokio::time::sleep(drain) => tracing::warn!("frames in hand were not finished within {drain:.1?}"),
-                () = hurry => hurried = true,
-            }
+        tokio::select! {
+            () = self.drain() => {}
+            () = tokio::time::sleep(drain) => tracing::warn!("frames in hand were not finished within {drain:.1?}"),
+            () = hurry => hurried = true,
         }
         let left = |until: Duration| (start + until).saturating_duration_since(Instant::now()).max(LEAST);
         let patience = if hurried { LEAST } else { left(limit.saturating_sub(2 * LEAST)) };
-        if !self.pipeline.stop(patience).await {
-            tracing::warn!("the pipeline did not stop within {patience:.1?}");
+        let stops: Vec<_> = self.sensors.values().map(|sensor| sensor.stop(patience)).collect();
+        let mut books = Vec::new();
+        // All have begun; the limit is the same for each.
+        for stop in stops {
+            books.push(stop.await);
         }
-        let books = self.status.snapshot().ledger;
+        // Elements have the same names in each pipeline.
+        let several = books.len() > 1;
+        let named = |(id, books): (&String, Vec<Book>)| {
+            let name = |book: Book| match several {
+                true => Book { element: format!("{id} {}", book.element), ..book },
+                false => book,
+            };
+            books.into_iter().map(name).collect::<Vec<_>>()
+        };
+        let books = self.sensors.keys().zip(books).flat_map(named).collect();
         self.link.close(LEAST).await;
         if let Some(broker) = self.broker.take() {
             broker.stop().await;
@@ -284,31 +251,37 @@ impl Daemon {
         books
     }
 
-    /// Until the pipeline is at its end; commands are refused meanwhile.
+    /// Until all pipelines are at their end; commands are refused meanwhile.
     async fn drain(&mut self) {
-        loop {
+        self.sensors.values_mut().for_each(Sensor::finish);
+        while !self.sensors.values().all(Sensor::is_over) {
             tokio::select! {
-                note = self.pipeline.next() => {
-                    if self.heard(note).unwrap_or(true) {
-                        return;
+                (id, note) = next(&mut self.sensors) => {
+                    if let Some(sensor) = self.sensors.get_mut(&id) {
+                        // What breaks now is at its end, too.
+                        let _ = sensor.heard(note);
                     }
                 }
-                request = self.link.next() => self.desk.refuse_late(&request),
+                heard = self.link.next() => {
+                    let concerned = |id: &String| heard.to.as_ref().is_none_or(|to| to == id);
+                    let sensors = self.sensors.iter_mut().filter(|(id, _)| concerned(id));
+                    sensors.for_each(|(_, sensor)| sensor.refuse_late(&heard.request));
+                }
             }
         }
     }
 }
 
-/// Elements have to end within the daemon's own time.
-fn hasten(elements: &[gst::Element], shutdown_timeout_s: f64) {
-    let part = |share: f64| (shutdown_timeout_s * share * 1e9) as u64;
-    for element in elements {
-        if source::is(element, "orionpyinfer") {
-            element.set_property("shutdown-timeout", part(0.1));
-        } else if source::is(element, "orionmqttsink") {
-            element.set_property("drain-timeout", part(0.2));
-        }
-    }
+/// What any of the pipelines says next.
+async fn next(sensors: &mut BTreeMap<String, Sensor>) -> (String, Note) {
+    std::future::poll_fn(|context| {
+        let ready = sensors.iter_mut().find_map(|(id, sensor)| match sensor.poll(context) {
+            Poll::Ready(note) => Some((id.clone(), note)),
+            Poll::Pending => None,
+        });
+        ready.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 /// The broker as the control plane reaches it.

@@ -4,14 +4,10 @@
 use std::net::SocketAddr;
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use serde::Serialize;
 use thiserror::Error;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{
-    health::{self, Health, Verdict},
-    status::{Snapshot, Status},
-};
+use crate::{health::Health, overview::Overview};
 
 /// Why nothing is served.
 #[derive(Debug, Error)]
@@ -33,27 +29,19 @@ impl Drop for Http {
     }
 }
 
-#[derive(Serialize)]
-struct Readiness {
-    #[serde(flatten)]
-    verdict: Verdict,
-    #[serde(flatten)]
-    state: Snapshot,
-}
-
 impl Http {
     /// Listens at once; requests are answered from then on.
     ///
     /// # Errors
     /// [`BindError`] names the address and the key.
-    pub(crate) async fn start(bind: &str, status: Status) -> Result<Self, BindError> {
+    pub(crate) async fn start(bind: &str, overview: Overview) -> Result<Self, BindError> {
         let failed = |source| BindError { address: bind.to_owned(), source };
         let listener = TcpListener::bind(bind).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let router = Router::new()
             .route("/health", get(|| async { Json(serde_json::json!({"status": "alive"})) }))
             .route("/readiness", get(readiness))
-            .with_state(status);
+            .with_state(overview);
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!("the HTTP server ended: {error}");
@@ -68,12 +56,11 @@ impl Http {
     }
 }
 
-async fn readiness(State(status): State<Status>) -> impl IntoResponse {
-    let state = status.snapshot();
-    let verdict = health::judge(&state);
-    let code = match verdict.status {
+async fn readiness(State(overview): State<Overview>) -> impl IntoResponse {
+    let readiness = overview.readiness();
+    let code = match readiness.verdict().status {
         Health::Healthy | Health::Degraded => StatusCode::OK,
         Health::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (code, Json(Readiness { verdict, state }))
+    (code, Json(readiness))
 }

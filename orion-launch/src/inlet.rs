@@ -19,10 +19,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::pipeline::Note;
 
 /// What the stream does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StreamState {
     /// No frame has come yet.
+    #[default]
     Connecting,
     /// Frames come.
     Streaming,

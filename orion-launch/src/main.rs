@@ -13,8 +13,10 @@ mod http;
 mod inlet;
 mod launch;
 mod logging;
+mod overview;
 mod pipeline;
 mod run;
+mod sensor;
 mod source;
 mod status;
 

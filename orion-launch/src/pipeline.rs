@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The running pipeline: source bin, gate, and what comes behind.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use gst::prelude::*;
 use gstorion::message::{SettingEvent, SwapEvent, WorkerEvent};
@@ -137,8 +141,13 @@ impl Pipeline {
 
     /// What it says next.
     pub(crate) async fn next(&mut self) -> Note {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// What it says next, if it says something now.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Note> {
         // The sender lives in the bus, which lives as long as the pipeline.
-        self.notes.recv().await.unwrap_or(Note::End)
+        self.notes.poll_recv(context).map(|note| note.unwrap_or(Note::End))
     }
 
     /// The frames of its source.
@@ -169,14 +178,14 @@ impl Pipeline {
         });
     }
 
-    /// Stops all elements, within `limit`; says whether they did.
-    pub(crate) async fn stop(&self, limit: Duration) -> bool {
+    /// Stops all elements, within `limit`, beginning at once; says whether they did.
+    pub(crate) fn stop(&self, limit: Duration) -> impl Future<Output = bool> + use<> {
         if let Some(feeder) = &self.feeder {
             feeder.stop();
         }
         let pipeline = self.pipeline.clone();
         let stopped = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Null).is_ok());
-        matches!(tokio::time::timeout(limit, stopped).await, Ok(Ok(true)))
+        async move { matches!(tokio::time::timeout(limit, stopped).await, Ok(Ok(true))) }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 const OVERLOAD: [&str; 2] = ["queue_full", "too_old"];
 
 /// Everything, at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Snapshot {
     pub(crate) instance_id: String,
     pub(crate) uptime_s: f64,
@@ -28,7 +28,7 @@ pub(crate) struct Snapshot {
 }
 
 /// The camera.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Stream {
     pub(crate) live: bool,
     pub(crate) frames: u64,

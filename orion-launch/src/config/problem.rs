@@ -33,7 +33,7 @@ impl fmt::Display for Place {
 }
 
 /// Everything that is wrong with a configuration, one line each, without any password.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[error("{}", .0.join("\n"))]
 pub(crate) struct ConfigError(Vec<String>);
 

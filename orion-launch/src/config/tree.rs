@@ -79,6 +79,11 @@ impl Default for Http {
 }
 
 impl Config {
+    /// One configuration a camera.
+    pub(crate) fn sensors(&self) -> Vec<Self> {
+        vec![self.clone()]
+    }
+
     /// What the camera is.
     pub(crate) fn source(&self) -> SourceKind {
         match (&*self.camera.rtsp_url, &*self.camera.file) {

@@ -4,9 +4,10 @@
 //! It never ends by itself, and whoever says something never waits for it.
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeSet, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
     pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,14 +15,14 @@ use gstorion::orionmqttsink::{Endpoint, EndpointError};
 use orion_core::command::{MAX_LENGTH, Refusal, Request};
 use rumqttc::{
     AsyncClient, ConnectionError, Event as Packet, Incoming, MqttOptions, NetworkOptions, Outgoing, PublishOptions,
-    QoS, SubscribeReasonCode,
+    QoS, SubscribeFilter, SubscribeReasonCode,
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     now,
     sent::Sent,
-    voice::{Topics, Voice},
+    voice::{Shared, Voice},
 };
 
 /// The instance id in the topic that all daemons listen on.
@@ -37,9 +38,17 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// A connection that ends with this value.
 pub(crate) struct Link {
-    voice: Voice,
-    heard: mpsc::Receiver<Request>,
+    shared: Arc<Shared>,
+    heard: mpsc::Receiver<Heard>,
     task: JoinHandle<()>,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Heard {
+    /// Whom it is for; none = everybody.
+    pub(crate) to: Option<String>,
+    pub(crate) request: Request,
 }
 
 impl Drop for Link {
@@ -49,29 +58,36 @@ impl Drop for Link {
 }
 
 impl Link {
-    /// Connects in the background, for ever; the wait between two attempts grows up to `longest`.
+    /// Connects in the background, for ever; the wait between two attempts grows up to `longest`. Topics begin with `prefix`; the
+    /// instance `main` answers to what is for nobody in particular.
     ///
     /// # Errors
     /// [`EndpointError`] names what of the broker's settings cannot be used.
-    pub(crate) fn start(endpoint: Endpoint, topics: Topics, longest: Duration) -> Result<Self, EndpointError> {
+    pub(crate) fn start(
+        endpoint: Endpoint,
+        prefix: &str,
+        main: &str,
+        longest: Duration,
+    ) -> Result<Self, EndpointError> {
         // Of its own, so that a second daemon of the same name does not push this one out and is pushed out in turn.
         let client_id = format!("orion-launch-{:016x}", RandomState::new().build_hasher().finish());
         let (options, network) = endpoint.options(&client_id, LARGEST)?;
-        let voice = Voice::new(topics);
+        let shared = Arc::new(Shared::new(prefix));
+        let main = Voice::new(&shared, main);
         let (commands, heard) = mpsc::channel(QUEUE);
-        let worker = Worker { endpoint, options, network, voice: voice.clone(), commands, longest };
-        Ok(Self { voice, heard, task: tokio::spawn(worker.run()) })
+        let worker = Worker { endpoint, options, network, shared: Arc::clone(&shared), main, commands, longest };
+        Ok(Self { shared, heard, task: tokio::spawn(worker.run()) })
     }
 
-    /// Where answers are handed in.
-    pub(crate) fn voice(&self) -> &Voice {
-        &self.voice
+    /// Where answers of an instance are handed in; its commands are listened for from now on.
+    pub(crate) fn voice(&self, instance_id: &str) -> Voice {
+        Voice::new(&self.shared, instance_id)
     }
 
     /// The next command that can be read; the others are refused already.
-    pub(crate) async fn next(&mut self) -> Request {
+    pub(crate) async fn next(&mut self) -> Heard {
         match self.heard.recv().await {
-            Some(request) => request,
+            Some(heard) => heard,
             // The task ended, which only happens when this value does.
             None => std::future::pending().await,
         }
@@ -79,7 +95,7 @@ impl Link {
 
     /// Says what is left to say, within `limit`, and takes leave.
     pub(crate) async fn close(mut self, limit: Duration) {
-        self.voice.shared.closing.notify_one();
+        self.shared.closing.notify_one();
         if tokio::time::timeout(limit, &mut self.task).await.is_err() {
             tracing::debug!("the control connection was not closed within {limit:.1?}");
         }
@@ -103,8 +119,9 @@ struct Worker {
     endpoint: Endpoint,
     options: MqttOptions,
     network: NetworkOptions,
-    voice: Voice,
-    commands: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+    main: Voice,
+    commands: mpsc::Sender<Heard>,
     longest: Duration,
 }
 
@@ -132,7 +149,7 @@ impl Worker {
             wait = if connected { RETRY } else { (2 * wait).min(self.longest) };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.voice.shared.closing.notified() => return,
+                () = self.shared.closing.notified() => return,
             }
         }
     }
@@ -144,16 +161,17 @@ impl Worker {
         packets.set_network_options(self.network.clone());
         let mut sent = Sent::default();
         let mut leaving = false;
+        let mut subscribed = BTreeSet::new();
         let end = loop {
             let step = {
                 let mut poll = pin!(packets.poll());
                 loop {
                     if *connected {
+                        self.subscribe(&client, &mut subscribed);
                         self.send(&client, &mut sent);
                     }
-                    let done = *closing
-                        && !leaving
-                        && (!*connected || (sent.is_empty() && self.voice.shared.outbox().is_empty()));
+                    let done =
+                        *closing && !leaving && (!*connected || (sent.is_empty() && self.shared.outbox().is_empty()));
                     let step = tokio::select! {
                         packet = &mut poll => Step::Packet(packet),
                         arrived = sent.next(), if !sent.is_empty() => {
@@ -161,8 +179,8 @@ impl Worker {
                             sent.arrived(arrived);
                             Step::Go
                         }
-                        () = self.voice.shared.news.notified() => Step::Go,
-                        () = self.voice.shared.closing.notified(), if !*closing => {
+                        () = self.shared.news.notified() => Step::Go,
+                        () = self.shared.closing.notified(), if !*closing => {
                             *closing = true;
                             Step::Go
                         }
@@ -176,7 +194,7 @@ impl Worker {
             match step {
                 Step::Packet(Ok(Packet::Incoming(Incoming::ConnAck(_)))) => {
                     *connected = true;
-                    self.begin(&client);
+                    self.begin();
                 }
                 Step::Packet(Ok(Packet::Incoming(Incoming::Publish(publish)))) => {
                     self.hear(&publish.topic, &publish.payload, publish.retain);
@@ -185,7 +203,7 @@ impl Worker {
                     if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
                         tracing::warn!(
                             "the broker does not let us subscribe to {}: no command can be received",
-                            self.voice.topics.of("control", "...")
+                            self.shared.topic("control", "...")
                         );
                     }
                 }
@@ -203,19 +221,13 @@ impl Worker {
         };
         drop(packets);
         sent.settle().await;
-        self.voice.shared.outbox().give_back(sent.left());
+        self.shared.outbox().give_back(sent.left());
         end
     }
 
-    fn begin(&self, client: &AsyncClient) {
+    fn begin(&self) {
         tracing::debug!("control connection to the broker is there");
-        for instance in [self.voice.topics.instance_id.as_str(), ALL] {
-            let topic = self.voice.topics.of("control", instance);
-            if let Err(error) = client.try_subscribe(topic.as_str(), QoS::AtLeastOnce) {
-                tracing::warn!("cannot subscribe to {topic}: {error}");
-            }
-        }
-        let mut outbox = self.voice.shared.outbox();
+        let mut outbox = self.shared.outbox();
         outbox.connected();
         let dropped = outbox.take_dropped();
         if dropped > 0 {
@@ -223,10 +235,33 @@ impl Worker {
         }
     }
 
+    /// Listens for commands to all instances that there are now, and to no others.
+    fn subscribe(&self, client: &AsyncClient, subscribed: &mut BTreeSet<String>) {
+        let mut wanted = self.shared.instances();
+        wanted.insert(ALL.to_owned());
+        if wanted == *subscribed {
+            return;
+        }
+        let topic = |instance: &String| self.shared.topic("control", instance);
+        let new = wanted.difference(subscribed).map(|one| SubscribeFilter::new(topic(one), QoS::AtLeastOnce));
+        let new: Vec<_> = new.collect();
+        if !new.is_empty()
+            && let Err(error) = client.try_subscribe_many(new)
+        {
+            tracing::warn!("subscriptions to commands cannot be changed: {error}");
+        }
+        for one in subscribed.difference(&wanted) {
+            if let Err(error) = client.try_unsubscribe(topic(one)) {
+                tracing::warn!("the subscription to {} cannot be ended: {error}", topic(one));
+            }
+        }
+        *subscribed = wanted;
+    }
+
     /// Hands out what may go on the wire.
     fn send(&self, client: &AsyncClient, sent: &mut Sent) {
         while sent.len() < IN_FLIGHT {
-            let Some(message) = self.voice.shared.outbox().take() else { return };
+            let Some(message) = self.shared.outbox().take() else { return };
             let options = PublishOptions::new(QoS::AtLeastOnce).retain(message.retain);
             match client.try_publish_tracked(message.topic.clone(), message.payload.clone(), options) {
                 Ok(notice) => {
@@ -234,7 +269,7 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::debug!("{} cannot be published now: {error}", message.topic);
-                    self.voice.shared.outbox().give_back(vec![message]);
+                    self.shared.outbox().give_back(vec![message]);
                     return;
                 }
             }
@@ -243,6 +278,7 @@ impl Worker {
 
     fn hear(&self, topic: &[u8], payload: &[u8], retained: bool) {
         let topic = String::from_utf8_lossy(topic);
+        let to = self.shared.instances().into_iter().find(|instance| self.shared.topic("control", instance) == topic);
         let read = Request::read(payload).and_then(|request| {
             let refused = |error: &str| {
                 let command = request.command.name().to_owned();
@@ -253,11 +289,15 @@ impl Worker {
                 return Err(refused("is a retained message, and an old one perhaps: publish it without retain"));
             }
             let full = refused("too many commands wait already: nothing was changed, try again later");
-            self.commands.try_send(request).map_err(|_| full)
+            self.commands.try_send(Heard { to: to.clone(), request }).map_err(|_| full)
         });
         if let Err(refusal) = read {
             tracing::info!("command {:?} on {topic} is refused: {}", refusal.command, refusal.error);
-            self.voice.ack(&refusal.ack(now()));
+            let ack = refusal.ack(now());
+            match to {
+                Some(instance) => Voice::new(&self.shared, &instance).ack(&ack),
+                None => self.main.ack(&ack),
+            }
         }
     }
 }

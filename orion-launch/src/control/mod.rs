@@ -13,11 +13,11 @@ mod voice;
 mod waiting;
 
 pub(crate) use desk::{Action, Desk};
-pub(crate) use link::Link;
+pub(crate) use link::{Heard, Link};
 pub(crate) use news::News;
 use orion_core::timestamp;
 pub(crate) use parts::Parts;
-pub(crate) use voice::{Topics, Voice};
+pub(crate) use voice::Voice;
 
 /// The time as it stands in messages.
 fn now() -> String {

@@ -41,6 +41,12 @@ impl Outbox {
         self.waiting.push_back(Message { topic, payload, retain: true });
     }
 
+    /// The broker shall keep nothing of this topic any more: an empty message says so (MQTT 3.1.1, 3.3.1.3).
+    pub(super) fn forget(&mut self, topic: String) {
+        self.keep(topic.clone(), Vec::new());
+        self.kept.remove(&topic);
+    }
+
     /// A new connection: what is kept is said first.
     pub(super) fn connected(&mut self) {
         self.waiting.retain(|message| !message.retain);
@@ -107,6 +113,16 @@ mod tests {
         outbox.say("ack".into(), b"c".into());
         outbox.connected();
         assert_eq!(said(&mut outbox), ["state=2!", "ack=c"]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_said_once() {
+        let mut outbox = Outbox::default();
+        outbox.keep("state".into(), b"1".into());
+        outbox.forget("state".into());
+        assert_eq!(said(&mut outbox), ["state=!"]);
+        outbox.connected();
+        assert!(outbox.is_empty());
     }
 
     #[test]

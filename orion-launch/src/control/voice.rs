@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What is said to the broker, without waiting for it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use orion_core::health::{Ack, Event, Happened, State};
 use serde::Serialize;
@@ -9,51 +12,71 @@ use tokio::sync::Notify;
 
 use super::{now, outbox::Outbox};
 
-/// Topics of one instance.
-#[derive(Debug, Clone)]
-pub(crate) struct Topics {
-    prefix: String,
-    pub(super) instance_id: String,
-}
-
-impl Topics {
-    pub(crate) fn new(prefix: &str, instance_id: &str) -> Self {
-        Self { prefix: prefix.to_owned(), instance_id: instance_id.to_owned() }
-    }
-
-    /// The topic of an instance for this purpose.
-    pub(super) fn of(&self, what: &str, instance_id: &str) -> String {
-        format!("{}/{what}/{instance_id}", self.prefix)
-    }
-}
-
-/// Where answers, events and the state are handed in; cheap to share.
+/// Where answers, events and the state of one instance are handed in; cheap to share.
 #[derive(Debug, Clone)]
 pub(crate) struct Voice {
-    pub(super) topics: Topics,
-    pub(super) shared: Arc<Shared>,
+    instance_id: String,
+    shared: Arc<Shared>,
 }
 
-/// What it shares with the connection.
-#[derive(Debug, Default)]
+/// What all voices share with the connection.
+#[derive(Debug)]
 pub(super) struct Shared {
+    prefix: String,
+    /// Those whose commands are listened for.
+    instances: Mutex<BTreeSet<String>>,
     outbox: Mutex<Outbox>,
-    /// There is something to say.
+    /// There is something to say, or another instance.
     pub(super) news: Notify,
     /// The connection is to end.
     pub(super) closing: Notify,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Plain lists: a panic elsewhere leaves them usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            instances: Mutex::default(),
+            outbox: Mutex::default(),
+            news: Notify::new(),
+            closing: Notify::new(),
+        }
+    }
+
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        // Plain lists: a panic elsewhere leaves them usable.
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outbox)
+    }
+
+    /// Those whose commands are listened for.
+    pub(super) fn instances(&self) -> BTreeSet<String> {
+        lock(&self.instances).clone()
+    }
+
+    /// The topic of an instance for this purpose.
+    pub(super) fn topic(&self, what: &str, instance_id: &str) -> String {
+        format!("{}/{what}/{instance_id}", self.prefix)
     }
 }
 
 impl Voice {
-    pub(super) fn new(topics: Topics) -> Self {
-        Self { topics, shared: Arc::default() }
+    /// One more instance, whose commands are listened for from now on.
+    pub(super) fn new(shared: &Arc<Shared>, instance_id: &str) -> Self {
+        lock(&shared.instances).insert(instance_id.to_owned());
+        shared.news.notify_one();
+        Self { instance_id: instance_id.to_owned(), shared: Arc::clone(shared) }
+    }
+
+    /// Nobody listens for commands to this instance any more, and the broker forgets its state.
+    pub(crate) fn leave(&self) {
+        lock(&self.shared.instances).remove(&self.instance_id);
+        let topic = self.shared.topic("state", &self.instance_id);
+        self.shared.outbox().forget(topic);
+        self.shared.news.notify_one();
     }
 
     /// Answers a command.
@@ -68,7 +91,7 @@ impl Voice {
 
     /// Tells what is in force.
     pub(crate) fn state(&self, state: &State) {
-        let topic = self.topics.of("state", &self.topics.instance_id);
+        let topic = self.shared.topic("state", &self.instance_id);
         if let Some(payload) = json(state) {
             self.shared.outbox().keep(topic, payload);
             self.shared.news.notify_one();
@@ -76,7 +99,7 @@ impl Voice {
     }
 
     fn say(&self, what: &impl Serialize) {
-        let topic = self.topics.of("health", &self.topics.instance_id);
+        let topic = self.shared.topic("health", &self.instance_id);
         if let Some(payload) = json(what) {
             self.shared.outbox().say(topic, payload);
             self.shared.news.notify_one();

@@ -19,7 +19,6 @@ use orion_core::report::Report;
 use crate::{
     cli,
     daemon::Daemon,
-    health,
     run::{self, Signals},
 };
 use camera::Camera;
@@ -63,7 +62,7 @@ async fn serve(options: &cli::Demo) -> anyhow::Result<()> {
     let ended = daemon
         .run(show(&mut subscriber, &mut tally, length, &mut signals), async || std::future::pending().await)
         .await;
-    let reasons = health::judge(&daemon.status().snapshot()).reasons;
+    let reasons = daemon.overview().readiness().verdict().reasons.clone();
     let books = daemon.stop(signals.next()).await;
     // What was in hand at the end was published too.
     subscriber.drain(&mut tally);

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MPL-2.0
+//! One camera with all that works for it: its pipeline, its configuration in force, its state.
+
+use std::{
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use gst::prelude::*;
+use orion_core::{command::Request, health::Event};
+use thiserror::Error;
+
+use crate::{
+    config::{Config, ConfigError, SourceKind},
+    control::{Action, Desk, News, Parts, Voice},
+    pipeline::{Note, Pipeline, PipelineError},
+    source,
+    status::{Book, Status},
+};
+
+/// The least time for what comes last, however late it is.
+pub(crate) const LEAST: Duration = Duration::from_millis(300);
+
+/// Why a camera is not watched, or no longer.
+#[derive(Debug, Error)]
+pub(crate) enum SensorError {
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    #[error("{element}: {text}")]
+    Element { element: String, text: String },
+    #[error("camera: {0}")]
+    Source(String),
+}
+
+/// A camera that is watched. It stops with this value.
+pub(crate) struct Sensor {
+    pipeline: Pipeline,
+    desk: Desk,
+    news: News,
+    status: Status,
+    /// Nothing more comes out of the pipeline.
+    over: bool,
+}
+
+impl Sensor {
+    /// Builds the pipeline of this configuration; `broker_uri` is where results go.
+    ///
+    /// # Errors
+    /// [`SensorError`] names what is missing or wrong.
+    pub(crate) fn build(config: &Config, broker_uri: &str, voice: Voice) -> Result<Self, SensorError> {
+        let pipeline = Pipeline::build(config, broker_uri)?;
+        // A pipeline of somebody's own may be anything: it is not expected to be live.
+        let built = config.own_pipeline().is_none();
+        let elements = pipeline.ours();
+        hasten(&elements, config.shutdown_timeout_s);
+        let status = Status {
+            instance_id: config.instance_id.clone(),
+            broker_uri: broker_uri.to_owned(),
+            source: if built { config.source() } else { SourceKind::File },
+            inlet: pipeline.inlet().clone(),
+            elements,
+            started: Instant::now(),
+        };
+        let parts = Parts::new(&status.elements, pipeline.size(), pipeline.inlet().clone(), built);
+        for line in parts.unserved() {
+            tracing::warn!("commands that this pipeline cannot serve: {line}");
+        }
+        let desk = Desk::new(config, parts, status.clone(), voice);
+        Ok(Self { pipeline, desk, news: News::default(), status, over: false })
+    }
+
+    /// Lets it run.
+    ///
+    /// # Errors
+    /// An element refuses, in its own words.
+    pub(crate) async fn play(&mut self) -> Result<(), SensorError> {
+        let Err(refused) = self.pipeline.play() else {
+            return Ok(());
+        };
+        // The element's own words say more; they are on the bus already.
+        let told = tokio::time::timeout(LEAST, async {
+            loop {
+                let note = self.pipeline.next().await;
+                if let Err(error) = self.take(note) {
+                    return error;
+                }
+            }
+        });
+        Err(told.await.unwrap_or(refused.into()))
+    }
+
+    /// The state of everything.
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> &Config {
+        self.desk.config()
+    }
+
+    /// Where events are told.
+    pub(crate) fn voice(&self) -> &Voice {
+        self.desk.voice()
+    }
+
+    /// Carries a command out, or begins to; says what the daemon has to do then.
+    pub(crate) fn hear(&mut self, request: &Request) -> Option<Action> {
+        self.desk.hear(request);
+        self.act()
+    }
+
+    /// Refuses a command because the daemon stops.
+    pub(crate) fn refuse_late(&mut self, request: &Request) {
+        self.desk.refuse_late(request);
+    }
+
+    /// The configuration was read again.
+    pub(crate) fn reload(&mut self, read: Result<Config, ConfigError>) {
+        self.desk.reload(read);
+        self.act();
+    }
+
+    /// What its pipeline says next.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Note> {
+        self.pipeline.poll(context)
+    }
+
+    /// Looks at what is under way.
+    pub(crate) fn look(&mut self) {
+        self.desk.advance();
+        self.act();
+    }
+
+    /// Whether nothing more comes out of the pipeline.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Takes note of what the pipeline says; whether it is at its end, which only a recording has.
+    ///
+    /// # Errors
+    /// Something broke that cannot be mended from here.
+    pub(crate) fn heard(&mut self, note: Note) -> Result<bool, SensorError> {
+        let ended = self.take(note);
+        self.over |= matches!(ended, Ok(true) | Err(SensorError::Element { .. }));
+        self.act();
+        ended
+    }
+
+    /// What the desk cannot do itself.
+    fn act(&mut self) -> Option<Action> {
+        let mut left = None;
+        for action in self.desk.take_actions() {
+            match action {
+                Action::Camera => {
+                    // Which cameras can be changed was checked before.
+                    self.pipeline.set_camera(self.desk.config());
+                }
+                Action::Shutdown => left = Some(action),
+            }
+        }
+        left
+    }
+
+    fn take(&mut self, note: Note) -> Result<bool, SensorError> {
+        let (desk, news) = (&mut self.desk, &mut self.news);
+        match note {
+            Note::End => return Ok(true),
+            Note::Error { element, text, details } => {
+                tracing::debug!(element, "{details}");
+                return Err(SensorError::Element { element, text });
+            }
+            Note::SourceError(text) => return Err(SensorError::Source(text)),
+            Note::Warning { element, text } => tracing::warn!("{element}: {text}"),
+            Note::Info { element, text } => tracing::info!("{element}: {text}"),
+            Note::StreamLost { cause, detail, epoch } => {
+                tracing::warn!("the stream of the camera is lost: {}: {detail} (epoch {epoch})", cause.as_str());
+                desk.voice().event(Event::StreamLost { cause, detail, epoch });
+            }
+            Note::StreamRestored { after, epoch } => {
+                let after_s = after.as_secs_f64();
+                tracing::info!("the stream of the camera is back after {after_s:.1} s (epoch {epoch})");
+                desk.voice().event(Event::StreamRestored { after_s, epoch });
+            }
+            Note::WarmedUp(camera) => {
+                tracing::info!("warmed up: {} frames, rate {:.2} Hz: {}", camera.frames, camera.rate_hz, camera.reason);
+                desk.voice().event(Event::WarmedUp { camera });
+                desk.tell_state();
+            }
+            Note::Worker { element, event } => news.worker(desk, &element, &event),
+            Note::Swap { element, event } => news.swap(desk, &element, &event),
+            Note::Setting { element, event } => news.setting(desk, &element, &event),
+        }
+        Ok(false)
+    }
+
+    /// Takes no more frames, and finishes those in hand; then it is over.
+    pub(crate) fn finish(&mut self) {
+        if !self.over {
+            self.pipeline.finish();
+        }
+    }
+
+    /// Stops all elements, within `limit`, beginning at once. Gives the ledger of each.
+    pub(crate) fn stop(&self, limit: Duration) -> impl Future<Output = Vec<Book>> + use<> {
+        let (stopped, status) = (self.pipeline.stop(limit), self.status.clone());
+        async move {
+            if !stopped.await {
+                tracing::warn!("{}: the pipeline did not stop within {limit:.1?}", status.instance_id);
+            }
+            status.snapshot().ledger
+        }
+    }
+}
+
+/// Elements have to end within the daemon's own time.
+fn hasten(elements: &[gst::Element], shutdown_timeout_s: f64) {
+    let part = |share: f64| (shutdown_timeout_s * share * 1e9) as u64;
+    for element in elements {
+        if source::is(element, "orionpyinfer") {
+            element.set_property("shutdown-timeout", part(0.1));
+        } else if source::is(element, "orionmqttsink") {
+            element.set_property("drain-timeout", part(0.2));
+        }
+    }
+}
