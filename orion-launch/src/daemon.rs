@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     broker::{Broker, BrokerError},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, masked},
     control::{Action, Heard, Link},
     http::{BindError, Http},
     overview::Overview,
@@ -159,7 +159,7 @@ impl Daemon {
         let ended = self.watch(stop, reload).await;
         self.reason = match &ended {
             Ok(why) => why.as_str().to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => masked(&error.to_string()),
         };
         ended.map(|_| ())
     }
@@ -218,21 +218,40 @@ impl Daemon {
             sensor.voice().event(Event::Stopping { reason: self.reason.clone() });
         }
         let start = Instant::now();
+        let least = LEAST.min(limit / 10);
         // The rest is for the ends of the sinks and the workers, and for the last words.
         let drain = limit.mul_f64(0.45);
+        tokio::pin!(hurry);
         let mut hurried = false;
         tokio::select! {
             () = self.drain() => {}
             () = tokio::time::sleep(drain) => tracing::warn!("frames in hand were not finished within {drain:.1?}"),
-            () = hurry => hurried = true,
+            () = &mut hurry => hurried = true,
         }
-        let left = |until: Duration| (start + until).saturating_duration_since(Instant::now()).max(LEAST);
-        let patience = if hurried { LEAST } else { left(limit.saturating_sub(2 * LEAST)) };
+        let left = (start + limit).saturating_duration_since(Instant::now()).saturating_sub(2 * least);
+        let patience = if hurried { least } else { left.max(least) };
         let stops: Vec<_> = self.sensors.values().map(|sensor| sensor.stop(patience)).collect();
-        let mut books = Vec::new();
-        // All have begun; the limit is the same for each.
-        for stop in stops {
-            books.push(stop.await);
+        let stopped = async {
+            let mut books = Vec::new();
+            // All have begun; the limit is the same for each.
+            for stop in stops {
+                books.push(stop.await);
+            }
+            books
+        };
+        tokio::pin!(stopped);
+        let books = tokio::select! {
+            books = &mut stopped => books,
+            () = &mut hurry, if !hurried => {
+                tracing::warn!("stopping at once");
+                // Nobody waits for them any more.
+                self.sensors.values().map(|sensor| sensor.status().snapshot().ledger).collect()
+            }
+        };
+        self.refuse_rest();
+        self.link.close(least).await;
+        if let Some(broker) = self.broker.take() {
+            broker.stop().await;
         }
         // Elements have the same names in each pipeline.
         let several = books.len() > 1;
@@ -243,12 +262,21 @@ impl Daemon {
             };
             books.into_iter().map(name).collect::<Vec<_>>()
         };
-        let books = self.sensors.keys().zip(books).flat_map(named).collect();
-        self.link.close(LEAST).await;
-        if let Some(broker) = self.broker.take() {
-            broker.stop().await;
+        self.sensors.keys().zip(books).flat_map(named).collect()
+    }
+
+    /// Every command has an answer, late as it is.
+    fn refuse_rest(&mut self) {
+        while let Some(heard) = self.link.try_next() {
+            self.refuse_late(&heard);
         }
-        books
+        self.sensors.values_mut().for_each(Sensor::leave);
+    }
+
+    fn refuse_late(&mut self, heard: &Heard) {
+        let concerned = |id: &String| heard.to.as_ref().is_none_or(|to| to == id);
+        let sensors = self.sensors.iter_mut().filter(|(id, _)| concerned(id));
+        sensors.for_each(|(_, sensor)| sensor.refuse_late(&heard.request));
     }
 
     /// Until all pipelines are at their end; commands are refused meanwhile.
@@ -262,11 +290,7 @@ impl Daemon {
                         let _ = sensor.heard(note);
                     }
                 }
-                heard = self.link.next() => {
-                    let concerned = |id: &String| heard.to.as_ref().is_none_or(|to| to == id);
-                    let sensors = self.sensors.iter_mut().filter(|(id, _)| concerned(id));
-                    sensors.for_each(|(_, sensor)| sensor.refuse_late(&heard.request));
-                }
+                heard = self.link.next() => self.refuse_late(&heard),
             }
         }
     }

@@ -2,6 +2,7 @@
 //! The running pipeline: source bin, gate, and what comes behind.
 
 use std::{
+    cell::Cell,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -70,11 +71,16 @@ pub(crate) struct Pipeline {
     feeder: Option<Feeder>,
     inlet: Arc<Inlet>,
     notes: mpsc::UnboundedReceiver<Note>,
+    /// It is being stopped, or was.
+    stopping: Cell<bool>,
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
+        // A stop that hangs is left to its thread, which holds the elements: nobody waits for it again.
+        if !self.stopping.get() {
+            let _ = self.pipeline.set_state(gst::State::Null);
+        }
     }
 }
 
@@ -98,7 +104,7 @@ impl Pipeline {
                 inlet.clone().watch(&pad);
             }
             listen(&pipeline, sender, None);
-            return Ok(Self { pipeline, entry: None, feeder: None, inlet, notes });
+            return Ok(Self { pipeline, entry: None, feeder: None, inlet, notes, stopping: Cell::new(false) });
         }
         let tail = gst::parse::bin_from_description_with_name(&launch::tail(config, broker), true, "orion");
         let tail = tail.map_err(PipelineError::Build)?;
@@ -118,7 +124,7 @@ impl Pipeline {
             }
         };
         listen(&pipeline, sender, feeder.as_ref().map(Feeder::told));
-        Ok(Self { pipeline, entry: Some(entry), feeder, inlet, notes })
+        Ok(Self { pipeline, entry: Some(entry), feeder, inlet, notes, stopping: Cell::new(false) })
     }
 
     /// Lets it run.
@@ -183,6 +189,7 @@ impl Pipeline {
         if let Some(feeder) = &self.feeder {
             feeder.stop();
         }
+        self.stopping.set(true);
         let pipeline = self.pipeline.clone();
         let stopped = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Null).is_ok());
         async move { matches!(tokio::time::timeout(limit, stopped).await, Ok(Ok(true))) }

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gst::prelude::*;
 use orion_core::{command::Request, health::Event};
 use thiserror::Error;
 
@@ -14,7 +13,6 @@ use crate::{
     config::{Config, ConfigError, SourceKind},
     control::{Action, Desk, News, Parts, Voice},
     pipeline::{Note, Pipeline, PipelineError},
-    source,
     status::{Book, Status},
 };
 
@@ -52,7 +50,6 @@ impl Sensor {
         // A pipeline of somebody's own may be anything: it is not expected to be live.
         let built = config.own_pipeline().is_none();
         let elements = pipeline.ours();
-        hasten(&elements, config.shutdown_timeout_s);
         let status = Status {
             instance_id: config.instance_id.clone(),
             broker_uri: broker_uri.to_owned(),
@@ -62,6 +59,7 @@ impl Sensor {
             started: Instant::now(),
         };
         let parts = Parts::new(&status.elements, pipeline.size(), pipeline.inlet().clone(), built);
+        parts.hasten(config.shutdown_timeout_s);
         for line in parts.unserved() {
             tracing::warn!("commands that this pipeline cannot serve: {line}");
         }
@@ -108,6 +106,11 @@ impl Sensor {
     pub(crate) fn hear(&mut self, request: &Request) -> Option<Action> {
         self.desk.hear(request);
         self.act()
+    }
+
+    /// Refuses what is under way because the daemon stops.
+    pub(crate) fn leave(&mut self) {
+        self.desk.leave();
     }
 
     /// Refuses a command because the daemon stops.
@@ -210,18 +213,6 @@ impl Sensor {
                 tracing::warn!("{}: the pipeline did not stop within {limit:.1?}", status.instance_id);
             }
             status.snapshot().ledger
-        }
-    }
-}
-
-/// Elements have to end within the daemon's own time.
-fn hasten(elements: &[gst::Element], shutdown_timeout_s: f64) {
-    let part = |share: f64| (shutdown_timeout_s * share * 1e9) as u64;
-    for element in elements {
-        if source::is(element, "orionpyinfer") {
-            element.set_property("shutdown-timeout", part(0.1));
-        } else if source::is(element, "orionmqttsink") {
-            element.set_property("drain-timeout", part(0.2));
         }
     }
 }

@@ -215,7 +215,10 @@ impl Command {
                 Self::SetInferenceRate(rate)
             }
             "set_model_size" => Self::SetModelSize(typed(params)?),
-            "set_attention_rois" => Self::SetAttentionRois(typed(params)?),
+            "set_attention_rois" => {
+                known_sides(&params)?;
+                Self::SetAttentionRois(typed(params)?)
+            }
             "clear_attention_rois" => none(params, Self::ClearAttentionRois)?,
             "get_attention_rois" => none(params, Self::GetAttentionRois)?,
             "set_auto_focus_strategy" => Self::SetAutoFocusStrategy(typed(params)?),
@@ -332,6 +335,17 @@ fn identified(id: Value) -> Result<Id, String> {
     }
 }
 
+/// Refuses a mistyped side of a region, which would be passed over elsewhere on the wire.
+fn known_sides(params: &Value) -> Result<(), String> {
+    let rois = params["rois"].as_array().into_iter().flatten().enumerate();
+    let keys = rois
+        .flat_map(|(at, roi)| roi.as_object().into_iter().flat_map(move |roi| roi.keys().map(move |key| (at, key))));
+    match keys.into_iter().find(|(_, key)| !["x", "y", "width", "height"].contains(&key.as_str())) {
+        Some((at, key)) => Err(format!("params.rois[{at}].{key}: unknown field, known are x, y, width, height")),
+        None => Ok(()),
+    }
+}
+
 /// A command without parameters.
 fn none(params: Value, command: Command) -> Result<Command, String> {
     match params.as_object().and_then(|params| params.keys().next()) {
@@ -434,6 +448,11 @@ mod tests {
             (
                 json!({"command": "set_attention_rois", "params": {"rois": [{"x": 0.5, "y": 0, "width": 0.6, "height": 1}]}}),
                 "params.rois[0]: x + width must be at most 1",
+            ),
+            (
+                json!({"command": "set_attention_rois",
+                    "params": {"rois": [{"x": 0.5, "y": 0, "width": 0.5, "height": 1, "heigth": 1}]}}),
+                "params.rois[0].heigth: unknown field",
             ),
             (
                 json!({"command": "set_auto_focus_strategy", "params": {"strategy": "fast"}}),

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::{camera::LossCause, command::Id, timestamp, warmup::WarmupReport};
 
+/// Characters of an answer's error, at most.
+const MAX_ERROR: usize = 2000;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -63,8 +66,12 @@ impl Ack {
         }
     }
 
-    /// Nothing has changed, and why.
+    /// Nothing has changed, and why; a very long text is cut.
     pub fn error(command: &str, id: Option<Id>, timestamp: String, error: String) -> Self {
+        let error = match error.char_indices().nth(MAX_ERROR) {
+            Some((end, _)) => format!("{}…", &error[..end]),
+            None => error,
+        };
         Self { status: AckStatus::Error, error: Some(error), ..Self::success(command, id, timestamp) }
     }
 }
@@ -87,7 +94,7 @@ pub enum Event {
         /// How long none had come, s.
         #[schemars(range(min = 0))]
         after_s: f64,
-        /// Of this connection, as in each result.
+        /// Of this connection: how many there were before it.
         epoch: u64,
     },
     /// The camera was measured, and the rate was chosen.
@@ -195,6 +202,8 @@ mod tests {
         let json = r#"{"command_ack":"shutdown","status":"error","id":4,"error":"no","timestamp":"t"}"#;
         assert_eq!(serde_json::to_string(&ack).unwrap(), json);
         assert_eq!(serde_json::from_str::<Ack>(json).unwrap(), ack);
+        let long = Ack::error("x", None, "t".into(), "é".repeat(5000)).error.unwrap();
+        assert_eq!(long.chars().count(), MAX_ERROR + 1);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use tokio::{
 use super::{Told, entry::Entry, knock::Door, login::Login, rtsp::Attempt};
 use crate::{config::Config, inlet::Inlet, pipeline::Note, source::SourceError};
 
+/// How long making a source may take: a file may hang, and the first time plugins are loaded.
+const BUILD_LIMIT: Duration = Duration::from_secs(10);
+
 /// How often is looked at whether frames come.
 const LOOK: Duration = Duration::from_millis(100);
 /// From one knock at a camera that is away to the next.
@@ -199,7 +202,18 @@ impl Keeper {
             let login = Login::read(&camera);
             login.map(|login| attempt.build(&camera, &login).map(|source| (source, login)))
         });
-        match built.await {
+        let built = match tokio::time::timeout(BUILD_LIMIT, built).await {
+            Ok(built) => built,
+            Err(_) => {
+                let text = format!(
+                    "the source was not made within {} s: does camera.password_file hang?",
+                    BUILD_LIMIT.as_secs()
+                );
+                let _ = self.told.send(failed(LossCause::Refused, text));
+                return;
+            }
+        };
+        match built {
             Ok(Ok(Ok((source, login)))) => {
                 self.login = Some(login);
                 self.entry.expect(Some(number));

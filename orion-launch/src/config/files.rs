@@ -46,6 +46,19 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// All that names a file.
+pub(super) fn named(config: &Config) -> Vec<&str> {
+    let mqtt = &config.mqtt;
+    let mut names = vec![mqtt.password_file.as_str(), &mqtt.buffer_directory, &mqtt.uri];
+    names.extend(mqtt.tls.files().map(|(_, path)| path));
+    names.extend([&*config.camera.password_file, &config.camera.file, &config.pipeline, &config.pipeline_file]);
+    let workers = config.models.others.values().chain([&*config.models.person_detector]);
+    for worker in workers {
+        names.extend([&*worker.model_dir, &worker.model_path, &worker.model_path_320, &worker.worker_command]);
+    }
+    names
+}
+
 /// What is wrong with the files: the key to blame and why.
 pub(super) fn problems(config: &Config) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -87,16 +100,22 @@ fn reads_models(worker: &Worker) -> bool {
     worker.worker_command.is_empty() && worker.detector != Detector::Motion
 }
 
-/// The content of a file that can be read twice; none of a pipe, which gives it once only.
-fn content(path: &Path) -> Result<Option<Vec<u8>>, String> {
+/// The content of a file that is read again and again, which a pipe does not allow.
+fn content(path: &Path) -> Result<Vec<u8>, String> {
+    regular(path)?;
+    read(path)
+}
+
+/// Only a regular file is read without waiting for anybody.
+pub(super) fn regular(path: &Path) -> Result<(), String> {
     match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Ok(None),
-        _ => read(path).map(Some),
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err("is no regular file, expected one".into()),
+        _ => Ok(()),
     }
 }
 
 fn password(path: &Path) -> Result<(), String> {
-    let Some(bytes) = content(path)? else { return Ok(()) };
+    let bytes = content(path)?;
     let text = String::from_utf8(bytes).map_err(|_| "expected a password as UTF-8 text".to_owned())?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
@@ -109,7 +128,7 @@ fn password(path: &Path) -> Result<(), String> {
 }
 
 fn certificate(path: &Path) -> Result<(), String> {
-    let Some(bytes) = content(path)? else { return Ok(()) };
+    let bytes = content(path)?;
     match CertificateDer::pem_slice_iter(&bytes).next() {
         Some(Ok(_)) => Ok(()),
         _ => Err("holds no certificate in PEM format".into()),
@@ -117,7 +136,7 @@ fn certificate(path: &Path) -> Result<(), String> {
 }
 
 fn private_key(path: &Path) -> Result<(), String> {
-    let Some(bytes) = content(path)? else { return Ok(()) };
+    let bytes = content(path)?;
     PrivateKeyDer::from_pem_slice(&bytes)
         .map(|_| ())
         .map_err(|_| "holds no private key in PEM format that is not encrypted".into())

@@ -82,7 +82,7 @@ pub(super) fn remove(from: &mut Map<String, Value>, path: &[&str]) {
 }
 
 /// All values that are no sections, by dotted key, in order.
-pub(super) fn leaves(tree: &Value) -> Vec<(String, &Value)> {
+pub(crate) fn leaves(tree: &Value) -> Vec<(String, &Value)> {
     fn walk<'a>(tree: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
         for (key, value) in tree.as_object().into_iter().flatten() {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

@@ -15,7 +15,10 @@ pub(super) fn read(
 ) -> Result<Option<String>, (&'static str, Vec<String>)> {
     let (key, raw) = match (&*config.pipeline, &*config.pipeline_file) {
         ("", "") => return Ok(None),
-        ("", path) => match files::read_text(Path::new(path)) {
+        ("", path) => match files::regular(Path::new(path))
+            .map_err(|why| format!(": {why}"))
+            .and_then(|()| files::read_text(Path::new(path)))
+        {
             Ok(text) => ("pipeline_file", text),
             Err(why) => return Err(("pipeline_file", vec![format!("{path}{why}")])),
         },

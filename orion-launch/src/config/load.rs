@@ -56,10 +56,12 @@ pub(super) fn patched(
         Node::Leaf(_) => loader.problems.push("params.config: expected keys and values, {\"key\": value}".into()),
     }
     let mut config = loader.config(variable)?;
-    // What was wrong before, such as a file that is gone meanwhile, is not this change's fault.
-    let known = files::problems(from);
-    for (key, text) in files::problems(&config).into_iter().filter(|problem| !known.contains(problem)) {
-        loader.problem(&key, &text);
+    if files::named(&config) != files::named(from) {
+        // What was wrong before, such as a file that is gone meanwhile, is not this change's fault.
+        let known = files::problems(from);
+        for (key, text) in files::problems(&config).into_iter().filter(|problem| !known.contains(problem)) {
+            loader.problem(&key, &text);
+        }
     }
     let same = config.pipeline == from.pipeline && config.pipeline_file == from.pipeline_file;
     config.launch_text = if same { from.launch_text.clone() } else { loader.launch_text(&config, variable) };

@@ -6,7 +6,8 @@ use serde_json::Value;
 /// What stands for a password.
 const MASK: &str = "***";
 /// What a name ends in whose value is a password: GStreamer's properties, options of programs, parameters in addresses.
-const NAMES: [&str; 8] = ["password", "passwd", "passphrase", "pwd", "user-pw", "proxy-pw", "pass", "secret"];
+const NAMES: [&str; 12] =
+    ["password", "passwd", "passphrase", "pwd", "user-pw", "proxy-pw", "pass", "secret", "pw", "token", "auth", "key"];
 
 /// A URL with its passwords made unreadable.
 pub(crate) fn masked(url: &str) -> String {
@@ -15,7 +16,7 @@ pub(crate) fn masked(url: &str) -> String {
 
 /// Any text, such as that of a pipeline or a command, with the passwords in its URLs and assignments made unreadable.
 pub(super) fn text(text: &str) -> String {
-    assignments(&urls(text))
+    assignments(&options(&urls(text)))
 }
 
 /// Every text in a tree.
@@ -35,7 +36,7 @@ fn urls(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, url) = rest.split_at(at + 3);
         shown.push_str(before);
-        let url = &url[..url.find(|c: char| c.is_whitespace() || c == '"' || c == '\'').unwrap_or(url.len())];
+        let url = &url[..url_length(url)];
         rest = &rest[at + 3 + url.len()..];
         match secret(url) {
             Some((user, tail)) => shown.extend([user, ":", MASK, tail]),
@@ -43,6 +44,44 @@ fn urls(text: &str) -> String {
         }
     }
     shown + rest
+}
+
+/// How far an address goes, of what follows `://`. A quote ends it, but for one in a password.
+fn url_length(text: &str) -> usize {
+    let word = &text[..text.find(char::is_whitespace).unwrap_or(text.len())];
+    let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
+    let from = authority.rfind('@').unwrap_or_default();
+    word[from..].find(['"', '\'']).map_or(word.len(), |at| from + at)
+}
+
+/// `--password value`
+fn options(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut secret = false;
+    for word in text.split_inclusive(char::is_whitespace) {
+        let bare = word.trim_end();
+        if secret && !bare.is_empty() && !bare.starts_with('-') && !bare.contains("${") {
+            shown.push_str(MASK);
+            shown.push_str(&word[bare.len()..]);
+        } else {
+            shown.push_str(word);
+        }
+        // More white space may follow the name.
+        if !bare.is_empty() {
+            secret = bare.strip_prefix("--").is_some_and(|name| !name.contains('=') && is_secret(name));
+        }
+    }
+    shown
+}
+
+/// Whether the value of what is called so is a password.
+fn is_secret(name: &str) -> bool {
+    NAMES.iter().any(|end| {
+        let tail = name.len().checked_sub(end.len()).and_then(|from| name.get(from..).zip(name.get(..from)));
+        tail.is_some_and(|(tail, head)| {
+            tail.eq_ignore_ascii_case(end) && !head.ends_with(|c: char| c.is_alphanumeric() && end.len() < 5)
+        })
+    })
 }
 
 /// User, and what follows the password, of what follows `://`.
@@ -66,13 +105,7 @@ fn assignments(text: &str) -> String {
         let (before, value) = rest.split_at(at + 1);
         shown.push_str(before);
         let name = before[..at].trim_end();
-        let is_secret = NAMES.iter().any(|end| {
-            let tail = name.len().checked_sub(end.len()).and_then(|from| name.get(from..).zip(name.get(..from)));
-            tail.is_some_and(|(tail, head)| {
-                tail.eq_ignore_ascii_case(end) && !head.ends_with(|c: char| c.is_alphanumeric() && end.len() < 5)
-            })
-        });
-        let length = if is_secret { value_length(value) } else { 0 };
+        let length = if is_secret(name) { value_length(value) } else { 0 };
         let (value, tail) = value.split_at(length);
         if !value.trim().is_empty() && !value.contains("${") {
             shown.push_str(MASK);
@@ -126,6 +159,14 @@ mod tests {
             ("worker --api-secret=abc --Password=x\n--bypass=1", "worker --api-secret=*** --Password=***\n--bypass=1"),
             ("x password=${PW} y", "x password=${PW} y"),
             ("password=", "password="),
+            ("rtsp://me:pa'ss@cam/x", "rtsp://me:***@cam/x"),
+            ("location='rtsp://me:pa\"ss@cam' user=x", "location='rtsp://me:***@cam' user=x"),
+            ("rtsp://cam/x?u=me&pw=secret1&auth=secret2", "rtsp://cam/x?u=me&pw=***&auth=***"),
+            ("worker --password hunter2 --token  abc --verbose 3", "worker --password *** --token  *** --verbose 3"),
+            (
+                "monkey=1 key-int-max=30 tls-key-file=/k --key-file /k",
+                "monkey=1 key-int-max=30 tls-key-file=/k --key-file /k",
+            ),
         ] {
             assert_eq!(super::text(text), shown);
             assert_eq!(super::text(shown), shown, "what is masked stays so");

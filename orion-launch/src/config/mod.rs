@@ -25,6 +25,7 @@ mod words;
 mod yaml;
 
 pub(crate) use camera::{Camera, Codec, SourceKind, Transport};
+pub(crate) use keys::leaves;
 pub(crate) use mask::masked;
 pub(crate) use models::{Detector, Worker};
 pub(crate) use mqtt::{Mqtt, Profile};

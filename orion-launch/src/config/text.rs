@@ -90,6 +90,9 @@ fn rtsp_url(url: &str) -> Result<(), &'static str> {
                     %3F for ?, %23 for #",
         );
     }
+    if user.contains('@') {
+        return Err("expected rtsp://[user:password@]host[:port]/path with one @; in a password write %40 for it");
+    }
     // What `print-config` shows is not the password.
     if user.ends_with(":***") {
         return Err("*** stands for a password that was not shown: put the password itself");
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_address_of_a_camera_has_its_form() {
-        for good in ["", "rtsp://cam", "rtsp://me:p@ss@cam:554/x?y=z", "rtsps://[::1]:322/a", "rtspt://u@c/"] {
+        for good in ["", "rtsp://cam", "rtsp://me:p%40ss@cam:554/x?y=z", "rtsps://[::1]:322/a", "rtspt://u@c/"] {
             assert_eq!(rtsp_url(good), Ok(()), "{good}");
         }
         for wrong in [
@@ -212,6 +215,7 @@ mod tests {
             "rtsp://",
             "rtsp:///x",
             "rtsp://me:p/w@cam/x",
+            "rtsp://me:p@ss@cam/x",
             "rtsp://cam:0/",
             "rtsp://cam:/",
             "rtsp://a b/",

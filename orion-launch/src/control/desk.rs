@@ -24,6 +24,8 @@ use super::{
 use crate::{config::Config, status::Status};
 use answer::focus_stats;
 
+const STOPS: &str = "the daemon stops";
+
 /// What only the daemon can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -42,6 +44,8 @@ pub(crate) struct Desk {
     config: Config,
     /// As it was read last.
     read: Config,
+    /// As it is being read again.
+    reading: Option<Config>,
     /// In force when all that is under way will be.
     wanted: Config,
     revision: u64,
@@ -59,16 +63,18 @@ impl Desk {
     pub(crate) fn new(config: &Config, parts: Parts, status: Status, voice: Voice) -> Self {
         let read = config.clone();
         let config = if parts.is_built() { config.clone() } else { parts::adopted(config, &parts) };
+        let paused = parts.is_paused();
         let desk = Self {
             voice,
             parts,
             status,
             read,
+            reading: None,
             wanted: config.clone(),
             config,
             revision: 1,
             since: now(),
-            paused: false,
+            paused,
             ids: Ids::default(),
             waiting: Vec::new(),
             reasons: BTreeMap::new(),
@@ -125,8 +131,21 @@ impl Desk {
 
     /// Refuses a command because the daemon stops.
     pub(crate) fn refuse_late(&mut self, request: &Request) {
-        let origin = Origin::Command(request.command.name(), request.id.clone());
-        self.refuse(&origin, "the daemon stops".to_owned());
+        match self.ids.heard(request) {
+            Seen::Running => {}
+            Seen::Answered(ack) => self.voice.ack(&Ack { timestamp: now(), ..*ack }),
+            Seen::New | Seen::Taken => {
+                let origin = Origin::Command(request.command.name(), request.id.clone());
+                self.refuse(&origin, STOPS.to_owned());
+            }
+        }
+    }
+
+    /// Refuses what is under way because the daemon stops.
+    pub(crate) fn leave(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.refuse(&waiting.origin, STOPS.to_owned());
+        }
     }
 
     fn carry_out(&mut self, request: &Request, origin: &Origin) -> Result<(), String> {

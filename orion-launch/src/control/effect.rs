@@ -94,7 +94,11 @@ pub(super) fn is_local(key: &str, password: bool) -> bool {
     match key {
         "camera.password_file" | "camera.file" => true,
         "camera.rtsp_url" => password,
-        _ => key.starts_with("models.") && key.ends_with(".worker_command"),
+        "pipeline" | "pipeline_file" => true,
+        _ => {
+            let files = [".worker_command", ".model_path", ".model_path_320", ".model_dir"];
+            key.starts_with("models.") && files.iter().any(|end| key.ends_with(end))
+        }
     }
 }
 
@@ -143,7 +147,8 @@ mod tests {
 
     #[test]
     fn programs_and_secrets_stay_with_who_owns_the_machine() {
-        for key in ["camera.password_file", "camera.file", "models.falls.worker_command"] {
+        let model = "models.person_detector.model_path";
+        for key in ["camera.password_file", "camera.file", "models.falls.worker_command", model, "pipeline_file"] {
             assert!(is_local(key, false), "{key}");
         }
         assert!(is_local("camera.rtsp_url", true) && !is_local("camera.rtsp_url", false));

@@ -44,8 +44,10 @@ impl Ids {
             Some(Known { ack: Some(ack), .. }) => Seen::Answered(Box::new(Ack { duplicate: true, ..(**ack).clone() })),
             Some(_) => Seen::Running,
             None => {
-                if self.0.len() == MOST {
-                    self.0.pop_front();
+                if self.0.len() >= MOST {
+                    // One that is still being carried out would be carried out again.
+                    let oldest = self.0.iter().position(|known| known.ack.is_some()).unwrap_or_default();
+                    self.0.remove(oldest);
                 }
                 self.0.push_back(Known { id: id.clone(), request: request.clone(), ack: None });
                 Seen::New

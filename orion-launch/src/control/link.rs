@@ -8,11 +8,11 @@ use std::{
     hash::{BuildHasher, Hasher},
     pin::pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gstorion::orionmqttsink::{Endpoint, EndpointError};
-use orion_core::command::{MAX_LENGTH, Refusal, Request};
+use orion_core::command::{Refusal, Request};
 use rumqttc::{
     AsyncClient, ConnectionError, Event as Packet, Incoming, MqttOptions, NetworkOptions, Outgoing, PublishOptions,
     QoS, SubscribeFilter, SubscribeReasonCode,
@@ -31,8 +31,12 @@ const ALL: &str = "all";
 const QUEUE: usize = 32;
 /// Messages on the wire, at most: mosquitto takes 20 by default.
 const IN_FLIGHT: usize = 16;
-/// The largest packet that is read, bytes. Longer ones end the connection, so there is room to refuse a command in words.
-const LARGEST: usize = 16 * MAX_LENGTH;
+/// The largest packet that is read, bytes. A longer one ends the connection, so there is room to refuse a command in words.
+const LARGEST: usize = 16 * 1024 * 1024;
+/// A connection that has held for so long was a good one.
+const GOOD: Duration = Duration::from_secs(5);
+/// So many connections in a row that were accepted and were not good are told.
+const SHORT: u32 = 3;
 /// Wait before the first new attempt; it doubles up to the limit that is configured.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -93,6 +97,11 @@ impl Link {
         }
     }
 
+    /// A command that has come already.
+    pub(crate) fn try_next(&mut self) -> Option<Heard> {
+        self.heard.try_recv().ok()
+    }
+
     /// Says what is left to say, within `limit`, and takes leave.
     pub(crate) async fn close(mut self, limit: Duration) {
         self.shared.closing.notify_one();
@@ -130,8 +139,10 @@ impl Worker {
         let mut wait = RETRY;
         let mut told = None;
         let mut closing = false;
+        let mut short = 0;
         loop {
             let mut connected = false;
+            let begun = Instant::now();
             match self.connection(&mut connected, &mut closing).await {
                 End::Closed => return,
                 End::Lost(error) => {
@@ -140,13 +151,20 @@ impl Worker {
                     if told.as_ref() != Some(&text) {
                         tracing::debug!("control connection: {text}");
                     }
+                    short = if connected && begun.elapsed() < GOOD { short + 1 } else { 0 };
+                    if short == SHORT {
+                        let topic = self.shared.topic("control", "...");
+                        tracing::warn!(
+                            "the control connection is lost again and again ({text}); is there a very large or retained message on {topic}?"
+                        );
+                    }
                     told = Some(text);
                 }
             }
             if closing {
                 return;
             }
-            wait = if connected { RETRY } else { (2 * wait).min(self.longest) };
+            wait = if connected && begun.elapsed() >= GOOD { RETRY } else { (2 * wait).min(self.longest) };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shared.closing.notified() => return,
@@ -198,6 +216,8 @@ impl Worker {
                 }
                 Step::Packet(Ok(Packet::Incoming(Incoming::Publish(publish)))) => {
                     self.hear(&publish.topic, &publish.payload, publish.retain);
+                    // Whoever carries commands out is on the same thread, and many may come at once.
+                    tokio::task::yield_now().await;
                 }
                 Step::Packet(Ok(Packet::Incoming(Incoming::SubAck(ack)))) => {
                     if ack.return_codes.contains(&SubscribeReasonCode::Failure) {

@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Answers and events that wait for a connection, at most; then the oldest goes.
 const MOST: usize = 1000;
 
+/// A message that was sent so often in vain is given up.
+const MOST_TRIES: u32 = 5;
+
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
@@ -13,6 +16,8 @@ pub(super) struct Message {
     pub(super) payload: Vec<u8>,
     /// Whether the broker keeps it.
     pub(super) retain: bool,
+    /// How often it was sent without an acknowledgement.
+    pub(super) tries: u32,
 }
 
 /// Messages in the order in which they are to be said.
@@ -30,7 +35,7 @@ impl Outbox {
         if self.waiting.len() >= MOST {
             self.drop_oldest();
         }
-        self.waiting.push_back(Message { topic, payload, retain: false });
+        self.waiting.push_back(Message { topic, payload, retain: false, tries: 0 });
     }
 
     /// Something that the broker keeps in place of what it has kept of this topic.
@@ -38,7 +43,7 @@ impl Outbox {
         // Only the newest counts, and it comes behind what was said before.
         self.waiting.retain(|message| !message.retain || message.topic != topic);
         self.kept.insert(topic.clone(), payload.clone());
-        self.waiting.push_back(Message { topic, payload, retain: true });
+        self.waiting.push_back(Message { topic, payload, retain: true, tries: 0 });
     }
 
     /// The broker shall keep nothing of this topic any more: an empty message says so (MQTT 3.1.1, 3.3.1.3).
@@ -51,7 +56,7 @@ impl Outbox {
     pub(super) fn connected(&mut self) {
         self.waiting.retain(|message| !message.retain);
         for (topic, payload) in self.kept.iter().rev() {
-            self.waiting.push_front(Message { topic: topic.clone(), payload: payload.clone(), retain: true });
+            self.waiting.push_front(Message { topic: topic.clone(), payload: payload.clone(), retain: true, tries: 0 });
         }
     }
 
@@ -63,8 +68,17 @@ impl Outbox {
     /// Messages that did not arrive, in their order: they come first again.
     pub(super) fn give_back(&mut self, messages: Vec<Message>) {
         for message in messages.into_iter().rev() {
-            // What the broker keeps may be out of date; it is said again on each connection anyway.
-            if !message.retain {
+            let message = Message { tries: message.tries + 1, ..message };
+            if message.retain {
+                // It may be out of date.
+                let newest = self.kept.get(&message.topic) == Some(&message.payload);
+                if newest && !self.waiting.iter().any(|other| other.retain && other.topic == message.topic) {
+                    self.waiting.push_front(message);
+                }
+            } else if message.tries >= MOST_TRIES {
+                // The broker may end the connection because of it; others must not wait for ever.
+                self.dropped += 1;
+            } else {
                 self.waiting.push_front(message);
             }
         }
@@ -137,6 +151,17 @@ mod tests {
         outbox.connected();
         assert_eq!(said(&mut outbox), ["state=1!", "ack=a", "ack=b", "ack=c"]);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_never_arrives_is_given_up() {
+        let mut outbox = Outbox::default();
+        outbox.say("ack".into(), b"a".into());
+        for _ in 0..MOST_TRIES {
+            let sent = outbox.take().unwrap();
+            outbox.give_back(vec![sent]);
+        }
+        assert_eq!((outbox.take(), outbox.take_dropped()), (None, 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use gst::{glib, prelude::*};
+use orion_core::command::RATE_HZ;
 use serde_json::{Value, json};
 
 use super::effect::Effect;
@@ -21,6 +22,7 @@ const PERSON: &str = "person_detector";
 pub(crate) struct Parts {
     rois: Vec<gst::Element>,
     workers: Vec<gst::Element>,
+    sinks: Vec<gst::Element>,
     /// Says to which size frames are scaled.
     size: Option<gst::Element>,
     inlet: Arc<Inlet>,
@@ -31,7 +33,7 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn new(ours: &[gst::Element], size: Option<gst::Element>, inlet: Arc<Inlet>, built: bool) -> Self {
         let of = |factory: &str| ours.iter().filter(|element| source::is(element, factory)).cloned().collect();
-        Self { rois: of("orionroi"), workers: of("orionpyinfer"), size, inlet, built }
+        Self { rois: of("orionroi"), workers: of("orionpyinfer"), sinks: of("orionmqttsink"), size, inlet, built }
     }
 
     /// The element that works for `models.<name>`, and what it is called.
@@ -102,6 +104,18 @@ impl Parts {
         Some(rate).filter(|rate| *rate > 0.0)
     }
 
+    /// Whether no frames are looked at.
+    pub(super) fn is_paused(&self) -> bool {
+        self.rois.iter().any(|roi| roi.property("paused"))
+    }
+
+    /// Elements have to end within the daemon's own time.
+    pub(crate) fn hasten(&self, shutdown_timeout_s: f64) {
+        let part = |share: f64| (shutdown_timeout_s * share * 1e9) as u64;
+        self.workers.iter().for_each(|element| element.set_property("shutdown-timeout", part(0.1)));
+        self.sinks.iter().for_each(|element| element.set_property("drain-timeout", part(0.2)));
+    }
+
     /// The camera's frames a second.
     pub(super) fn camera_fps(&self) -> Option<f64> {
         self.inlet.fps()
@@ -154,7 +168,15 @@ pub(super) fn set(element: &gst::Element, property: &str, value: &Value) -> bool
         Value::Array(list) => element.set_property(property, list_text(list)),
         _ => return false,
     }
-    get(element, property, value).as_ref() == Some(value)
+    get(element, property, value).is_some_and(|taken| is_same(&taken, value))
+}
+
+/// Whether two values are the same but for what a property cannot tell apart, such as parts of a nanosecond.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one.as_f64(), other.as_f64()) {
+        (Some(one), Some(other)) => (one - other).abs() <= 1e-9 * one.abs().max(1.0),
+        _ => one == other,
+    }
 }
 
 /// A property as the value of a key that looks like `like`.
@@ -203,13 +225,16 @@ fn list(text: &str) -> Value {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text).unwrap_or_default();
     }
-    text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+    text.split(',').filter(|name| !name.is_empty()).collect()
 }
 
 /// The configuration with the values that the elements of a pipeline of somebody's own really have. One that the configuration does
 /// not allow stays as it was.
 pub(super) fn adopted(config: &Config, parts: &Parts) -> Config {
     let mut adopted = config.clone();
+    if let Some(rate) = parts.rate().filter(|rate| RATE_HZ.contains(rate)) {
+        adopted.models.person_detector.max_inference_rate_hz = rate;
+    }
     for (key, effect) in Effect::properties() {
         let mut tree = serde_json::to_value(&adopted).unwrap_or_default();
         let Some(place) = tree.pointer_mut(&format!("/{}", key.replace('.', "/"))) else { continue };

@@ -107,8 +107,15 @@ impl Voice {
     }
 }
 
+/// Longer messages are not published, bytes: a broker might end the connection because of one.
+const LONGEST: usize = 256 * 1024;
+
 fn json(what: &impl Serialize) -> Option<Vec<u8>> {
     match serde_json::to_vec(what) {
+        Ok(payload) if payload.len() > LONGEST => {
+            tracing::error!("a message of {} bytes is too long to be published", payload.len());
+            None
+        }
         Ok(payload) => Some(payload),
         Err(error) => {
             tracing::error!("a message cannot be written: {error}");

@@ -14,6 +14,8 @@ use super::parts;
 
 /// How long a change may take; loading a model and looking at a first frame are the longest of it.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
+/// How long an element may take to say why it has gone back.
+const REASON: Duration = Duration::from_millis(500);
 /// How long new workers' first result is waited for, at least.
 const FIRST_RESULT: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,7 @@ pub(super) enum Progress {
 }
 
 /// A property that workers must take.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Taking {
     pub(super) element: gst::Element,
     /// None = no property is changed, new workers are wanted all the same.
@@ -59,6 +61,8 @@ pub(super) struct Taking {
     result: bool,
     /// New workers are needed for it.
     pub(super) swapped: bool,
+    /// Since when the element has gone back to another value.
+    given_up: Option<Instant>,
 }
 
 fn swaps(stats: &gst::StructureRef) -> (u64, u64) {
@@ -84,6 +88,7 @@ impl Taking {
             grace: None,
             result: false,
             swapped,
+            given_up: None,
         };
         taken.then_some(taking)
     }
@@ -100,6 +105,7 @@ impl Taking {
             grace: None,
             result: false,
             swapped: true,
+            given_up: None,
         }
     }
 
@@ -127,8 +133,13 @@ impl Taking {
     /// frames are looked at.
     pub(super) fn progress(&mut self, now: Instant, reason: &str, patience: Option<Duration>) -> Progress {
         if self.is_given_up() {
-            let reason = if reason.is_empty() { "something else was asked for meanwhile" } else { reason };
-            return Progress::Failed(reason.to_owned());
+            // The element says why right after it has gone back.
+            let since = *self.given_up.get_or_insert(now);
+            return match reason {
+                "" if now.saturating_duration_since(since) < REASON => Progress::Waits,
+                "" => Progress::Failed("something else was asked for meanwhile".to_owned()),
+                reason => Progress::Failed(reason.to_owned()),
+            };
         }
         if !self.is_taken() {
             return Progress::Waits;
@@ -142,11 +153,11 @@ impl Taking {
         if now >= until { Progress::InForce } else { Progress::Waits }
     }
 
-    /// The first result of new workers of an element has come.
-    pub(super) fn first_result(&mut self, element: &str) {
-        if self.element.name() == element && self.is_taken() {
-            self.result = true;
-        }
+    /// The first result of new workers of an element has come; whether it is theirs that have this.
+    pub(super) fn first_result(&mut self, element: &str) -> bool {
+        let theirs = self.swapped && !self.result && self.element.name() == element && self.is_taken();
+        self.result |= theirs;
+        theirs
     }
 }
 
@@ -180,7 +191,10 @@ impl Waiting {
             }
         }
         if whole == Progress::Waits && now.saturating_duration_since(self.since) > LIMIT {
-            return Progress::Failed(format!("was not in force within {} s", LIMIT.as_secs()));
+            // What a property asks for is taken back then; workers that are being started may still come to work.
+            let still = self.taking.iter().any(|taking| taking.property.is_none());
+            let still = if still { ", and may still come" } else { "" };
+            return Progress::Failed(format!("was not in force within {} s{still}", LIMIT.as_secs()));
         }
         whole
     }

@@ -74,19 +74,18 @@ pub(crate) fn size_caps(resolution: Resolution) -> String {
 fn attention(config: &Config, text: &mut String) {
     let _ = write!(text, " max-blind-time={}", nanoseconds(config.rois.max_blind_time_s));
     let focus = &config.rois.auto_focus;
-    if focus.enabled {
-        let _ = write!(
-            text,
-            " auto-focus=true strategy={} alpha={} velocity-threshold={} velocity-factor={} max-expansion={} \
-             history-frames={}",
-            word(&focus.strategy),
-            focus.alpha,
-            focus.velocity_threshold,
-            focus.velocity_factor,
-            focus.max_expansion,
-            focus.history_frames
-        );
-    }
+    // Also while it is off: it may be switched on.
+    let _ = write!(
+        text,
+        " auto-focus={} strategy={} alpha={} velocity-threshold={} velocity-factor={} max-expansion={} history-frames={}",
+        focus.enabled,
+        word(&focus.strategy),
+        focus.alpha,
+        focus.velocity_threshold,
+        focus.velocity_factor,
+        focus.max_expansion,
+        focus.history_frames
+    );
 }
 
 fn infer(name: &str, worker: &Worker, text: &mut String) {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Action, Desk};
 use crate::{
-    config::{Config, ConfigError, SourceKind},
+    config::{Config, ConfigError, SourceKind, leaves},
     control::{
         effect::{Effect, is_local},
         parts,
@@ -35,21 +35,35 @@ struct Plan {
 impl Desk {
     /// Changes keys of the configuration, all or none.
     pub(super) fn change(&mut self, origin: &Origin, patch: &Value, dry: bool) -> Result<(), String> {
-        let wanted = self.wanted.patched(patch).map_err(|error| one_line(&error))?;
-        self.adopt(origin, wanted, dry)
+        // Before anything is read or opened that such a key names.
+        self.refuse_keys(patch)?;
+        let wanted = self.wanted.patched(patch).map_err(|error| told_of(origin, &error))?;
+        self.adopt(origin, wanted, Some(patch), dry)
+    }
+
+    /// Refuses keys that no message may set.
+    fn refuse_keys(&self, patch: &Value) -> Result<(), String> {
+        let password = !self.config.camera.password_file.is_empty();
+        let keys: Vec<_> = leaves(patch).into_iter().map(|(key, _)| key).collect();
+        let local: Vec<_> = keys.iter().filter(|key| is_local(key, password)).map(String::as_str).collect();
+        if !local.is_empty() {
+            return Err(format!("{}: can only be set in the configuration's file, not by a message", local.join(", ")));
+        }
+        Ok(())
     }
 
     /// The configuration was read again.
     pub(crate) fn reload(&mut self, read: Result<Config, ConfigError>) {
         let problems = match read {
             Err(error) => error.to_string().lines().map(str::to_owned).collect(),
-            Ok(read) => match self.adopt(&Origin::Reload, self.reloaded(&read), false) {
-                Ok(()) => {
-                    self.read = read;
-                    return;
+            Ok(read) => {
+                let wanted = self.reloaded(&read);
+                self.reading = Some(read);
+                match self.adopt(&Origin::Reload, wanted, None, false) {
+                    Ok(()) => return,
+                    Err(error) => vec![error],
                 }
-                Err(error) => vec![error],
-            },
+            }
         };
         self.rejected(problems);
     }
@@ -77,17 +91,11 @@ impl Desk {
         self.voice.event(Event::ConfigRejected { problems });
     }
 
-    pub(super) fn adopt(&mut self, origin: &Origin, wanted: Config, dry: bool) -> Result<(), String> {
+    /// `patch`: the keys that are asked for, whether they change or not; none = all.
+    fn adopt(&mut self, origin: &Origin, wanted: Config, patch: Option<&Value>, dry: bool) -> Result<(), String> {
         let plan = self.plan(wanted)?;
-        if let Origin::Command(..) = origin {
-            let password = !self.config.camera.password_file.is_empty();
-            let local: Vec<_> = plan.changes.keys().filter(|key| is_local(key, password)).map(String::as_str).collect();
-            if !local.is_empty() {
-                return Err(format!(
-                    "{}: can only be set in the configuration's file, not by a message",
-                    local.join(", ")
-                ));
-            }
+        if let Some(patch) = patch {
+            self.check_rate(patch)?;
         }
         if dry {
             let keys: Vec<_> = plan.changes.keys().collect();
@@ -98,12 +106,22 @@ impl Desk {
             self.room()?;
         }
         let Plan { wanted, changes, taking: wishes, .. } = plan;
-        let mut taking = Vec::new();
+        // What is asked for and on its way already is waited for as well.
+        let mut taking = patch.map_or_else(Vec::new, |patch| self.under_way(patch, &changes));
+        let mut begun = Vec::new();
         for (element, property, value) in wishes {
+            let before = parts::get(&element, property, &value);
             match Taking::begin(&element, property, &value) {
-                Some(begun) => taking.push(begun),
+                Some(one) => {
+                    begun.push((element, property, before));
+                    taking.push(one);
+                }
                 None => {
-                    self.take_back(&changes);
+                    // As it was, which may be what another command waits for.
+                    begun.push((element.clone(), property, before));
+                    for (element, property, before) in begun {
+                        before.map(|before| parts::set(&element, property, &before));
+                    }
                     return Err(format!("{property}: {} does not take {value}; its warning says why", element.name()));
                 }
             }
@@ -114,6 +132,26 @@ impl Desk {
         self.overtake(&changes, origin);
         self.wait(origin, changes, taking);
         Ok(())
+    }
+
+    /// What others wait for of the keys that are asked for and that do not change any more.
+    fn under_way(&self, patch: &Value, changes: &BTreeMap<String, Value>) -> Vec<Taking> {
+        let keys: Vec<_> =
+            leaves(patch).into_iter().map(|(key, _)| key).filter(|key| !changes.contains_key(key)).collect();
+        let concerned = self.waiting.iter().filter(|waiting| keys.iter().any(|key| waiting.changes.contains_key(key)));
+        concerned.flat_map(|waiting| waiting.taking.iter().cloned()).collect()
+    }
+
+    /// Where nothing is held back no rate can be set.
+    fn check_rate(&self, patch: &Value) -> Result<(), String> {
+        let rate = leaves(patch).into_iter().map(|(key, _)| key).find(|key| Effect::of(key) == Effect::Rate);
+        match rate {
+            Some(key) if self.parts.is_built() && self.config.rate().is_none() => {
+                Err(format!("{key}: every frame of a recording is looked at"))
+            }
+            Some(key) => self.parts.rois().map(drop).map_err(|error| format!("{key}: {error}")),
+            None => Ok(()),
+        }
     }
 
     /// What has to be done for another configuration; changes nothing.
@@ -208,10 +246,10 @@ impl Desk {
     /// The first result of new workers has come.
     pub(crate) fn first_result(&mut self, element: &str, seq: Option<u64>) {
         for waiting in &mut self.waiting {
-            let concerned = waiting.taking.iter().any(|taking| taking.swapped && taking.element.name() == element);
-            waiting.taking.iter_mut().for_each(|taking| taking.first_result(element));
-            if concerned {
-                waiting.applied_at_seq = waiting.applied_at_seq.max(seq);
+            for taking in &mut waiting.taking {
+                if taking.first_result(element) {
+                    waiting.applied_at_seq = waiting.applied_at_seq.max(seq);
+                }
             }
         }
         self.advance();
@@ -244,6 +282,9 @@ impl Desk {
             }
         });
         for (waiting, progress) in ended {
+            if matches!((&waiting.origin, &progress), (Origin::Reload, Progress::Failed(_))) {
+                self.reading = None;
+            }
             match progress {
                 Progress::Failed(reason) => {
                     self.take_back(&waiting.changes);
@@ -293,9 +334,15 @@ impl Desk {
                 _ => {}
             }
         }
-        let rate = effects.iter().any(|(effect, _)| *effect == Effect::Rate);
+        // Asked for by name it holds even if the key is the same: the start may have chosen less.
+        let rate = origin.name() == "set_inference_rate" || effects.iter().any(|(effect, _)| *effect == Effect::Rate);
         if rate {
-            self.parts.set_rate(self.config.rate());
+            let built = self.parts.is_built();
+            let own = self.config.models.person_detector.max_inference_rate_hz;
+            self.parts.set_rate(if built { self.config.rate() } else { Some(own) });
+        }
+        if changes.contains_key("shutdown_timeout_s") {
+            self.parts.hasten(self.config.shutdown_timeout_s);
         }
         if effects.iter().any(|(effect, _)| *effect == Effect::Camera) {
             self.actions.push(Action::Camera);
@@ -304,9 +351,14 @@ impl Desk {
             let text = changes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             tracing::info!("{}: {text} changed", origin.name());
             self.changed();
+        } else if rate {
+            self.tell_state();
         }
         match &origin {
             Origin::Reload => {
+                if let Some(read) = self.reading.take() {
+                    self.read = read;
+                }
                 let keys = changes.into_keys().collect();
                 self.voice.event(Event::ConfigReloaded { keys, revision: self.revision });
             }
@@ -315,12 +367,36 @@ impl Desk {
                 if rate && let Some(data) = data.as_object_mut() {
                     data.extend(self.expected_rate());
                 }
-                self.done(&origin, data, applied_at_seq);
+                // What takes effect on the next frame has done so only now.
+                let instant = |effect: &Effect| !matches!(effect, Effect::Worker { .. } | Effect::Later);
+                let now = effects.iter().any(|(effect, _)| instant(effect)).then(|| self.parts.next_seq()).flatten();
+                self.done(&origin, data, applied_at_seq.max(now.filter(|_| applied_at_seq.is_some())));
             }
         }
     }
 }
 
-fn one_line(error: &ConfigError) -> String {
-    error.to_string().lines().collect::<Vec<_>>().join("; ")
+/// Mistakes that are told of one command, at most.
+const MOST_TOLD: usize = 10;
+
+/// What is wrong, in the words of the command.
+fn told_of(origin: &Origin, error: &ConfigError) -> String {
+    let text = error.to_string();
+    let mut lines: Vec<_> = text.lines().take(MOST_TOLD).map(str::to_owned).collect();
+    let more = text.lines().count().saturating_sub(MOST_TOLD);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    let section = match origin.name() {
+        "update_config" => "params.config.",
+        "set_auto_focus_strategy" => "params.config.rois.auto_focus.",
+        "set_attention_rois" => "params.config.rois.attention",
+        _ => "params.config.models.person_detector.",
+    };
+    let short = match origin.name() {
+        "update_config" => "params.config.",
+        "set_attention_rois" => "params.rois",
+        _ => "params.",
+    };
+    lines.join("; ").replace(section, short)
 }
