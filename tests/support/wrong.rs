@@ -261,6 +261,141 @@ pub const WRONG: &[Wrong] = &[
         "expected 8 workers besides person_detector at most, got 9",
     ),
     rule("pipeline: fakesrc ! fakesink\npipeline_file: empty", "2:1: ", "pipeline_file", "set either this or pipeline"),
+    // Cameras.
+    form("cameras: ward-1", "1:1: ", "cameras", "expected a list of cameras"),
+    form("cameras: {ward-1: {}}", "1:1: ", "cameras", "expected a list of cameras"),
+    form("cameras: [ward-1]", "1:11: ", "cameras[0]", "expected keys such as `instance_id: ward-1`"),
+    form(
+        "cameras:\n  - {instance_id: a}\n  - room_id: b",
+        "3:5: ",
+        "cameras[1].instance_id",
+        "is missing, expected a name",
+    ),
+    form(
+        "cameras:\n  - {instance_id: a}\n  - instance_id: b\n    camera: {rtsp_ulr: 'rtsp://u:geh3im@c/'}",
+        "4:14: ",
+        "cameras[1].camera.rtsp_ulr",
+        "did you mean rtsp_url?",
+    ),
+    form("cameras: [{instance_id: a, rooom_id: b}]", "1:28: ", "cameras[0].rooom_id", "did you mean room_id?"),
+    form(
+        "cameras: [{instance_id: a, mqtt: {prefix: b}}]",
+        "1:28: ",
+        "cameras[0].mqtt",
+        "it holds for all cameras: set it at the top level",
+    ),
+    form("cameras: [{instance_id: a, stream: 5}]", "1:28: ", "cameras[0].stream", "expected a section"),
+    form(
+        "cameras:\n  - instance_id: a\n    stream:\n      fps: 0",
+        "4:7: ",
+        "cameras[0].stream.fps",
+        "expected a number, 0.1..120 frames a second, got 0",
+    ),
+    form(
+        "cameras: [{instance_id: a, rois: {attention: [{x: 0, y: 0, width: 1}]}}]",
+        "1:35: ",
+        "cameras[0].rois.attention[0]",
+        "height is missing",
+    ),
+    form(
+        "cameras: [{instance_id: a, camera: {rtsp_url: 'http://u:geh3im@c'}}]",
+        "1:37: ",
+        "cameras[0].camera.rtsp_url",
+        "expected rtsp://",
+    ),
+    form("cameras: [{instance_id: a b}]", "1:12: ", "cameras[0].instance_id", "expected letters, digits, _ and -"),
+    rule("cameras: [{instance_id: all}]", "1:12: ", "cameras[0].instance_id", "commands to `all` are for every daemon"),
+    rule(
+        "instance_id: a\ncameras: [{instance_id: a}]",
+        "2:12: ",
+        "cameras[0].instance_id",
+        "a is the name of the daemon itself",
+    ),
+    rule(
+        "cameras:\n  - instance_id: a\n  - instance_id: b\n  - instance_id: a",
+        "4:5: ",
+        "cameras[2].instance_id",
+        "a is the name of cameras[0], too",
+    ),
+    rule(
+        "camera: {rtsp_url: 'rtsp://u:geh3im@c/'}\ncameras: [{instance_id: a}, {instance_id: b}]",
+        "1:10: ",
+        "camera.rtsp_url",
+        "there is a list of cameras: leave this empty",
+    ),
+    rule(
+        "cameras: [{instance_id: a}]\npipeline: fakesrc ! fakesink",
+        "2:1: ",
+        "pipeline",
+        "the pipelines of a list of cameras are built",
+    ),
+    rule(
+        "cameras:\n  - instance_id: a\n  - instance_id: b\n    camera:\n      username: me",
+        "5:7: ",
+        "cameras[1].camera.username",
+        "needs camera.rtsp_url, without a password in it",
+    ),
+    // The rule is broken by what the entry has from the top level.
+    rule(
+        "camera: {username: me}\ncameras:\n  - {instance_id: a, camera: {rtsp_url: 'rtsp://c/'}}\n  - instance_id: b\n    \
+         camera: {rtsp_url: 'rtsp://u:geh3im@c/'}",
+        "5:5: ",
+        "cameras[1].camera.username",
+        "needs camera.rtsp_url, without a password in it",
+    ),
+    rule(
+        "cameras: [{instance_id: a}, {instance_id: b, camera: {file: not-there.mp4}}]",
+        "1:55: ",
+        "cameras[1].camera.file",
+        "there is no such file",
+    ),
+    rule(
+        "models: {person_detector: {model_dir: not-there}}\ncameras: [{instance_id: a}, {instance_id: b}]",
+        "1:28: ",
+        "models.person_detector.model_dir",
+        "there is no such directory",
+    ),
+    rule(
+        "cameras:\n  - instance_id: a\n    models:\n      fall: {size: s}",
+        "4:7: ",
+        "cameras[0].models.fall.worker_command",
+        "expected a program and its arguments",
+    ),
+    // Groups of workers.
+    form(
+        "models: {person_detector: {worker_group: A b}}",
+        "1:28: ",
+        "models.person_detector.worker_group",
+        "expected a name, 32 of a-z, 0-9, _ and - at most, or empty",
+    ),
+    rule(
+        "models: {person_detector: {worker_group: pool}}\ncameras:\n  - instance_id: a\n  - instance_id: b\n    models: \
+         {person_detector: {confidence: 0.7}}",
+        "5:32: ",
+        "cameras[1].models.person_detector.confidence",
+        "differs from models.person_detector.confidence of cameras[0] (a), with which it shares the workers of group pool",
+    ),
+    // Presence and upkeep.
+    form("presence: {evidence_timeout_s: 0}", "1:12: ", "presence.evidence_timeout_s", "0.5..3600 seconds, got 0"),
+    form("presence: {absent_after: 5}", "1:12: ", "presence.absent_after", "did you mean absent_after_s?"),
+    form("presence: {frozen_after_s: 3601}", "1:12: ", "presence.frozen_after_s", "0..3600 seconds, got 3601"),
+    rule(
+        "rois: {max_blind_time_s: 0, auto_focus: {enabled: true}}",
+        "1:8: ",
+        "rois.max_blind_time_s",
+        "within presence.evidence_timeout_s (10)",
+    ),
+    rule(
+        "cameras:\n  - instance_id: a\n    presence: {evidence_timeout_s: 2}\n    rois: {attention: [{x: 0, y: 0, width: 1, \
+         height: 0.5}]}",
+        "4:5: ",
+        "cameras[0].rois.max_blind_time_s",
+        "within presence.evidence_timeout_s (2)",
+    ),
+    form("watchdog: {interval_s: 0}", "1:12: ", "watchdog.interval_s", "0.1..3600 seconds, got 0"),
+    form("watchdog: {min_timeout_s: 0.5}", "1:12: ", "watchdog.min_timeout_s", "1..3600 seconds, got 0.5"),
+    form("log: {stats_interval_s: -1}", "1:7: ", "log.stats_interval_s", "0..3600 seconds, got -1"),
+    form("http: {metrics: 'on'}", "1:8: ", "http.metrics", "expected true or false"),
     // Pipelines.
     rule(
         "pipeline: |\n  fakesrc\n  ! fakesink name=${NOT_THERE}",
@@ -334,6 +469,13 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ("ORION_STREAM__FSP", "1", "did you mean ORION_STREAM__FPS?"),
     ("ORION_INSTANC_ID", "1", "did you mean ORION_INSTANCE_ID?"),
     ("ORION_A__B", "1", "no such key"),
+    (
+        "ORION_CAMERAS",
+        "[{instance_id: a, camera: {rtsp_url: 'x:geh3im'}}]",
+        "cameras[0].camera.rtsp_url: expected rtsp://",
+    ),
+    ("ORION_CAMERAS__0__ROOM_ID", "a", "no variable reaches into the list of cameras"),
+    ("ORION_WATCHDOG__INTERVAL_S", "0", "watchdog.interval_s: expected a number, 0.1..3600 seconds, got 0"),
     ("ORION_MQTT", "1", "a section cannot be set as a whole"),
     ("ORION_MQTT_PASSWORD", "geh3im", "mqtt.username: expected a name"),
     ("ORION_CAMERA__RTSP_URL", "http://u:geh3im@c/", "camera.rtsp_url: expected rtsp://"),

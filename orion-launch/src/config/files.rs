@@ -9,7 +9,11 @@ use std::{
 
 use rumqttc::tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use super::{Config, Detector, Worker, mask};
+use super::{
+    Config, Detector, Worker,
+    fleet::{self, Problems},
+    mask,
+};
 
 /// Larger ones are no configuration.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -60,39 +64,47 @@ pub(super) fn named(config: &Config) -> Vec<&str> {
 }
 
 /// What is wrong with the files: the key to blame and why.
-pub(super) fn problems(config: &Config) -> Vec<(String, String)> {
+pub(super) fn problems(config: &Config) -> Problems {
     let mut found = Vec::new();
-    let mut look = |key: &str, path: &str, check: fn(&Path) -> Result<(), String>| {
-        if !path.is_empty()
-            && let Err(why) = check(Path::new(path))
-        {
-            found.push((key.to_owned(), format!("{:?}: {why}", mask::text(path))));
-        }
-    };
-    look("mqtt.password_file", &config.mqtt.password_file, password);
+    look(&mut found, "mqtt.password_file", &config.mqtt.password_file, password);
     if config.mqtt.is_encrypted() {
         for (key, path) in config.mqtt.tls.files() {
-            look(key, path, if key.ends_with("key_file") { private_key } else { certificate });
+            look(&mut found, key, path, if key.ends_with("key_file") { private_key } else { certificate });
         }
     }
-    look("mqtt.buffer_directory", &config.mqtt.buffer_directory, folder_or_nothing);
-    if !config.pipeline.is_empty() || !config.pipeline_file.is_empty() {
-        // What follows is for the built pipeline.
-        return found;
+    look(&mut found, "mqtt.buffer_directory", &config.mqtt.buffer_directory, folder_or_nothing);
+    // What follows is for the built pipeline.
+    if config.pipeline.is_empty() && config.pipeline_file.is_empty() {
+        found.extend(fleet::each(config, sensor));
     }
-    look("camera.password_file", &config.camera.password_file, password);
-    look("camera.file", &config.camera.file, readable);
+    found
+}
+
+/// The same for the files of one camera.
+fn sensor(config: &Config) -> Problems {
+    let mut found = Vec::new();
+    look(&mut found, "camera.password_file", &config.camera.password_file, password);
+    look(&mut found, "camera.file", &config.camera.file, readable);
     let detector = &config.models.person_detector;
     let others = config.models.others.iter().map(|(name, worker)| (name.as_str(), worker));
     for (name, worker) in std::iter::once(("person_detector", &**detector)).chain(others) {
         if reads_models(worker) {
             for (key, path) in [("model_path", &worker.model_path), ("model_path_320", &worker.model_path_320)] {
-                look(&format!("models.{name}.{key}"), path, readable);
+                look(&mut found, &format!("models.{name}.{key}"), path, readable);
             }
-            look(&format!("models.{name}.model_dir"), &worker.model_dir, folder);
+            look(&mut found, &format!("models.{name}.model_dir"), &worker.model_dir, folder);
         }
     }
     found
+}
+
+/// Notes what is wrong with a file, if one is named.
+fn look(found: &mut Problems, key: &str, path: &str, check: fn(&Path) -> Result<(), String>) {
+    if !path.is_empty()
+        && let Err(why) = check(Path::new(path))
+    {
+        found.push((key.to_owned(), format!("{:?}: {why}", mask::text(path))));
+    }
 }
 
 /// Whether it is the shipped worker with a model: what another one makes of these texts is its own affair.

@@ -3,10 +3,12 @@
 
 use serde_json::{Map, Value};
 
-use super::{Config, Worker, models};
+use super::{Config, Worker, cameras::CameraEntry, models};
 
 /// Variables that set keys begin with this; `__` stands between the parts of a key.
 pub(super) const VARIABLE: &str = "ORION_";
+/// The list of cameras: the one list whose entries have keys of this configuration.
+pub(super) const CAMERAS: &str = "cameras";
 /// How many letters may be wrong in a key for a hint at the right one.
 const NEAR: usize = 2;
 
@@ -15,11 +17,22 @@ pub(super) struct Known {
     tree: Value,
     /// What a further worker holds.
     worker: Value,
+    /// Keys of the top level that are not known here.
+    above: Vec<String>,
 }
 
 impl Known {
     pub(super) fn new() -> Result<Self, serde_json::Error> {
-        Ok(Self { tree: serde_json::to_value(Config::default())?, worker: serde_json::to_value(Worker::default())? })
+        let (tree, worker) = (serde_json::to_value(Config::default())?, serde_json::to_value(Worker::default())?);
+        Ok(Self { tree, worker, above: Vec::new() })
+    }
+
+    /// Those of an entry in the list of cameras.
+    pub(super) fn of_a_camera(&self) -> Self {
+        let (tree, worker) = (self.tree.as_object().cloned().unwrap_or_default(), self.worker.clone());
+        let (own, above): (Map<_, _>, Map<_, _>) =
+            tree.into_iter().partition(|(key, _)| CameraEntry::KEYS.contains(&key.as_str()));
+        Self { tree: own.into(), worker, above: above.into_iter().map(|(key, _)| key).collect() }
     }
 
     /// Whether there is such a key: its default, a section's as an object.
@@ -35,6 +48,9 @@ impl Known {
 
     /// What to say of a key that is not known in this section.
     pub(super) fn hint(&self, section: &[&str], key: &str) -> String {
+        if section.is_empty() && self.above.iter().any(|above| above == key) {
+            return "it holds for all cameras: set it at the top level".into();
+        }
         let keys = self.get(section).and_then(Value::as_object);
         let names: Vec<&str> = keys.into_iter().flat_map(|keys| keys.keys().map(String::as_str)).collect();
         match (nearest(key, &names), section) {

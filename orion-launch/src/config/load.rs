@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use serde_saphyr::Location;
 
 use super::{
     Config, check, files,
-    keys::{self, Known, merge, nearest, nested, remove},
+    keys::{self, Known},
     launch_text,
     problem::{ConfigError, Place},
     sources::Sources,
+    take::Origin,
     words,
-    yaml::{self, Entry, Node},
+    yaml::{Item, Node},
 };
 
 /// The configuration: variables before the file, the file before the defaults.
@@ -20,7 +22,8 @@ use super::{
 /// # Errors
 /// [`ConfigError`] with all problems at once.
 pub(super) fn load(sources: &Sources) -> Result<Config, ConfigError> {
-    let mut loader = Loader::new(Map::new())?;
+    let known = Known::new().map_err(broken)?;
+    let mut loader = Loader::new(&known, Map::new(), Place::Default);
     if let Some((name, text)) = &sources.file {
         loader.file(name, text)?;
     }
@@ -46,156 +49,81 @@ pub(super) fn patched(
     patch: &Value,
     variable: impl Fn(&str) -> Option<String> + Copy,
 ) -> Result<Config, ConfigError> {
-    let broken = |error: serde_json::Error| ConfigError::from(error.to_string());
-    let Value::Object(values) = serde_json::to_value(from).map_err(broken)? else {
-        return Err("params.config: expected keys and values".to_owned().into());
-    };
-    let mut loader = Loader::new(values)?;
+    let known = Known::new().map_err(broken)?;
+    let mut loader = Loader::new(&known, values(from)?, Place::Patch("params.config"));
     match Node::from(patch) {
-        Node::Section(entries) => loader.section(None, &[], entries),
-        Node::Leaf(_) => loader.problems.push("params.config: expected keys and values, {\"key\": value}".into()),
+        Node::Section(entries) => loader.section(Origin::Patch("params.config"), &[], entries),
+        _ => loader.problems.push("params.config: expected keys and values, {\"key\": value}".into()),
     }
     let mut config = loader.config(variable)?;
     if files::named(&config) != files::named(from) {
-        // What was wrong before, such as a file that is gone meanwhile, is not this change's fault.
-        let known = files::problems(from);
-        for (key, text) in files::problems(&config).into_iter().filter(|problem| !known.contains(problem)) {
-            loader.problem(&key, &text);
-        }
+        loader.new_files(from, &config);
     }
     let same = config.pipeline == from.pipeline && config.pipeline_file == from.pipeline_file;
     config.launch_text = if same { from.launch_text.clone() } else { loader.launch_text(&config, variable) };
     loader.told(config)
 }
 
-struct Loader {
-    known: Known,
-    values: Map<String, Value>,
-    places: BTreeMap<String, Place>,
-    /// Where a key comes from that has no place.
-    elsewhere: Place,
-    problems: Vec<String>,
+/// This configuration with one camera more in its list.
+///
+/// # Errors
+/// [`ConfigError`] with all problems at once; there is no list.
+pub(super) fn added(
+    from: &Config,
+    entry: &Value,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
+    if !from.is_fleet() {
+        return Err("params.camera: expected a daemon with a list of cameras; this one has a single camera"
+            .to_owned()
+            .into());
+    }
+    if !entry.is_object() {
+        return Err("params.camera: expected keys and values, {\"key\": value}".to_owned().into());
+    }
+    let known = Known::new().map_err(broken)?;
+    let mut loader = Loader::new(&known, values(from)?, Place::Default);
+    let at = from.cameras.len();
+    let item = Item { place: Location::UNKNOWN, node: entry.into() };
+    let camera = loader.camera(&known.of_a_camera(), Origin::Patch("params.camera"), at, item);
+    if let Some(Value::Array(list)) = loader.values.get_mut(keys::CAMERAS) {
+        list.push(camera);
+    }
+    let told = loader.config(variable).and_then(|config| {
+        loader.new_files(from, &config);
+        loader.told(config)
+    });
+    // Who sends it does not know of its place in the list.
+    told.map_err(|error| error.replaced(&format!("params.camera.cameras[{at}]"), "params.camera"))
 }
 
-impl Loader {
-    fn new(values: Map<String, Value>) -> Result<Self, ConfigError> {
-        let known = Known::new().map_err(|error| ConfigError::from(error.to_string()))?;
-        let elsewhere = if values.is_empty() { Place::Default } else { Place::Patch };
-        Ok(Self { known, values, places: BTreeMap::new(), elsewhere, problems: Vec::new() })
+fn values(config: &Config) -> Result<Map<String, Value>, ConfigError> {
+    match serde_json::to_value(config).map_err(broken)? {
+        Value::Object(values) => Ok(values),
+        _ => Ok(Map::new()),
     }
+}
 
-    fn file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
-        if text.trim_matches(['\u{feff}', ' ', '\n', '\r']).is_empty() {
-            return Ok(());
-        }
-        match yaml::parse(text) {
-            Ok(Node::Section(entries)) => self.section(Some(name), &[], entries),
-            Ok(Node::Leaf(Value::Null)) => {}
-            Ok(Node::Leaf(_)) => {
-                return Err(format!("{name}:1:1: expected keys such as `instance_id: orion`").into());
-            }
-            Err(error) => {
-                let at = error.place.map_or(String::new(), |(line, column)| format!("{line}:{column}: "));
-                return Err(format!("{name}:{at}{}", error.text).into());
-            }
-        }
-        Ok(())
-    }
+fn broken(error: serde_json::Error) -> ConfigError {
+    error.to_string().into()
+}
 
-    /// Takes the keys of a section; of a change when there is no file.
-    fn section(&mut self, file: Option<&str>, path: &[&str], entries: Vec<Entry>) {
-        for entry in entries {
-            let place = match file {
-                Some(name) => {
-                    Place::File { name: name.to_owned(), line: entry.place.line(), column: entry.place.column() }
-                }
-                None => Place::Patch,
-            };
-            let section = path;
-            let mut path = path.to_vec();
-            path.push(&entry.key);
-            let key = path.join(".");
-            let Some(known) = self.known.get(&path) else {
-                let hint = self.known.hint(section, &entry.key);
-                self.problems.push(format!("{place}{key}: unknown key, {hint}"));
-                continue;
-            };
-            self.places.entry(key.clone()).or_insert_with(|| place.clone());
-            match (known.is_object(), entry.node) {
-                (_, Node::Leaf(Value::Null)) if file.is_none() => remove(&mut self.values, &path),
-                // A section without content, or a key without value, leaves the defaults; a further worker is there all the same.
-                (true, Node::Leaf(Value::Null)) => merge(&mut self.values, nested(&path, Value::Object(Map::new()))),
-                (false, Node::Leaf(Value::Null)) => {}
-                (true, Node::Section(inner)) => {
-                    merge(&mut self.values, nested(&path, Value::Object(Map::new())));
-                    self.section(file, &path, inner);
-                }
-                // The text is not repeated: it may be an address with a password.
-                (true, Node::Leaf(_)) => {
-                    self.problems.push(format!("{place}{key}: expected a section with keys of its own"));
-                }
-                (false, node) => self.set(&path, node.into(), place),
-            }
-        }
-    }
+/// Gathers values, where they stand, and what is wrong with them.
+pub(super) struct Loader<'a> {
+    pub(super) known: &'a Known,
+    /// What stands before each key: nothing, or such as `cameras[1].`
+    pub(super) prefix: String,
+    pub(super) values: Map<String, Value>,
+    /// By key, with what stands before it.
+    pub(super) places: BTreeMap<String, Place>,
+    /// Where a key comes from that has no place.
+    pub(super) elsewhere: Place,
+    pub(super) problems: Vec<String>,
+}
 
-    fn variable(&mut self, name: &str, text: &str) {
-        // The sink reads these itself.
-        if gstorion::orionmqttsink::ENVIRONMENT.contains(&name) {
-            return;
-        }
-        let Some(rest) = name.strip_prefix(keys::VARIABLE) else {
-            return;
-        };
-        let lower = rest.to_lowercase();
-        let path: Vec<&str> = lower.split("__").collect();
-        let place = Place::Variable(name.to_owned());
-        match self.known.get(&path) {
-            Some(Value::Object(_)) => self.problems.push(format!("{place}a section cannot be set as a whole")),
-            // Text is taken as it is, so that `00123` or `on` stay what they are.
-            Some(Value::String(_)) => self.set(&path, text.into(), place),
-            Some(_) => match yaml::parse(text) {
-                Ok(node) => self.set(&path, node.into(), place),
-                Err(error) => self.problems.push(format!("{place}{}: {}", path.join("."), error.text)),
-            },
-            None => {
-                let variables = self.known.variables();
-                let names: Vec<&str> = variables.iter().map(String::as_str).collect();
-                // Others use the prefix too; only what looks like a key is taken for a mistake.
-                match nearest(name, &names) {
-                    Some(near) => self.problems.push(format!("{place}no such key, did you mean {near}?")),
-                    None if path.len() > 1 => self.problems.push(format!("{place}no such key")),
-                    None => {}
-                }
-            }
-        }
-    }
-
-    /// Takes a value if it fits its key on its own.
-    fn set(&mut self, path: &[&str], value: Value, place: Place) {
-        let key = path.join(".");
-        let fits = |value: &Value| serde_path_to_error::deserialize::<_, Config>(&nested(path, value.clone()));
-        match fits(&value) {
-            Ok(_) => {
-                for (at, _) in key.match_indices('.') {
-                    self.places.entry(key[..at].to_owned()).or_insert_with(|| place.clone());
-                }
-                self.places.insert(key, place);
-                merge(&mut self.values, nested(path, value));
-            }
-            Err(error) => {
-                let (at, mut text) = (error.path().to_string(), error.inner().to_string());
-                // serde names the choices only to a text.
-                if text.ends_with("expected string or map")
-                    && let Err(choices) = fits(&value.to_string().into())
-                {
-                    text = choices.inner().to_string();
-                }
-                // The path is longer than the key where an entry of a list is wrong.
-                let key = if at.len() > key.len() { at } else { key };
-                self.problems.push(format!("{place}{key}: {}", words::plain(&text)));
-            }
-        }
+impl<'a> Loader<'a> {
+    pub(super) fn new(known: &'a Known, values: Map<String, Value>, elsewhere: Place) -> Self {
+        Self { known, prefix: String::new(), values, places: BTreeMap::new(), elsewhere, problems: Vec::new() }
     }
 
     /// The values as a configuration, keys that do not fit each other told.
@@ -231,6 +159,14 @@ impl Loader {
         self.problems.push(format!("{place}{key}: {text}"));
     }
 
+    /// Notes what is wrong with files. What was wrong before, such as a file that is gone meanwhile, is not this change's fault.
+    fn new_files(&mut self, from: &Config, config: &Config) {
+        let known = files::problems(from);
+        for (key, text) in files::problems(config).into_iter().filter(|problem| !known.contains(problem)) {
+            self.problem(&key, &text);
+        }
+    }
+
     fn told(self, config: Config) -> Result<Config, ConfigError> {
         if self.problems.is_empty() { Ok(config) } else { Err(ConfigError::new(self.problems)) }
     }
@@ -239,6 +175,7 @@ impl Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::yaml;
 
     fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

@@ -3,8 +3,10 @@
 //! off them.
 
 mod camera;
+mod cameras;
 mod check;
 mod files;
+mod fleet;
 mod keys;
 mod launch_text;
 mod load;
@@ -13,14 +15,17 @@ mod models;
 mod mqtt;
 mod number;
 mod patch;
+mod presence;
 mod problem;
 mod rois;
 mod schema;
 mod sources;
 mod stream;
+mod take;
 mod template;
 mod text;
 mod tree;
+mod upkeep;
 mod words;
 mod yaml;
 

@@ -124,6 +124,9 @@ pub(crate) struct Worker {
     /// Program and arguments, quoted as for a shell; empty = the shipped worker, for person_detector only.
     #[serde(with = "text::Command")]
     pub(crate) worker_command: String,
+    /// Name of a group: all that name it share the same worker processes, and must agree in how those are started; empty = none.
+    #[serde(with = "text::Group")]
+    pub(crate) worker_group: String,
 }
 
 impl Default for Worker {
@@ -140,6 +143,7 @@ impl Default for Worker {
             workers: 1,
             threads: 1,
             worker_command: String::new(),
+            worker_group: String::new(),
         }
     }
 }

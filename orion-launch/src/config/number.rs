@@ -71,6 +71,12 @@ kinds! {
     Expiry: u32, 1..=u32::MAX, "seconds";
     ExpiryOrNever: u32, 0..=u32::MAX, "seconds";
     SnapshotInterval: f64, 0.0..=86_400.0, "seconds";
+    WatchdogInterval: f64, 0.1..=3600.0, "seconds";
+    WatchdogTimeout: f64, 1.0..=3600.0, "seconds";
+    Evidence: f64, 0.5..=3600.0, "seconds";
+    Delay: f64, 0.0..=3600.0, "seconds";
+    DelayOrNever: f64, 0.0..=3600.0, "seconds";
+    StatsInterval: f64, 0.0..=3600.0, "seconds";
 }
 
 /// What a number may be.

@@ -65,7 +65,8 @@ impl Config {
         mask::tree(&self.json())
     }
 
-    fn json(&self) -> Value {
+    /// The whole configuration, passwords included.
+    pub(super) fn json(&self) -> Value {
         // Plain structures with text for keys: that cannot fail.
         serde_json::to_value(self).unwrap_or_default()
     }

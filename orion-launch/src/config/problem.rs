@@ -16,8 +16,8 @@ pub(super) enum Place {
         column: u64,
     },
     Variable(String),
-    /// A change of some keys: a place is the key itself.
-    Patch,
+    /// A message: a place is the key itself, behind the parameter that holds the keys.
+    Patch(&'static str),
     Default,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Place {
         match self {
             Self::File { name, line, column } => write!(f, "{name}:{line}:{column}: "),
             Self::Variable(name) => write!(f, "environment variable {name}: "),
-            Self::Patch => f.write_str("params.config."),
+            Self::Patch(parameter) => write!(f, "{parameter}."),
             Self::Default => Ok(()),
         }
     }
@@ -42,6 +42,15 @@ impl ConfigError {
     pub(super) fn new(problems: Vec<String>) -> Self {
         let shown = |problem: &String| mask::text(problem).replace(char::is_control, " ");
         Self(problems.iter().map(shown).collect())
+    }
+
+    /// The same with another beginning where a problem begins so.
+    pub(super) fn replaced(self, from: &str, to: &str) -> Self {
+        let told = |problem: String| match problem.strip_prefix(from) {
+            Some(rest) => format!("{to}{rest}"),
+            None => problem,
+        };
+        Self(self.0.into_iter().map(told).collect())
     }
 }
 

@@ -53,6 +53,7 @@ kinds! {
     Prefix: prefix, {"pattern": "^[^#+{}]+$"};
     Bind: bind, {"pattern": "^$|^.+:[0-9]{1,5}$"};
     Command: command, {};
+    Group: group, {"pattern": "^[a-z0-9_-]{0,32}$"};
 }
 
 /// GStreamer's properties end at a NUL.
@@ -151,6 +152,12 @@ fn bind(bind: &str) -> Result<(), &'static str> {
 fn command(command: &str) -> Result<(), &'static str> {
     let valid = command.is_empty() || glib::shell_parse_argv(command).is_ok_and(|words| !words.is_empty());
     valid.then_some(()).ok_or("expected a program and its arguments, quoted as for a shell, or empty")
+}
+
+fn group(name: &str) -> Result<(), &'static str> {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    let valid = name.len() <= 32 && name.chars().all(known);
+    valid.then_some(()).ok_or("expected a name, 32 of a-z, 0-9, _ and - at most, or empty")
 }
 
 /// What is looked for: the worker gets it as one text with commas.

@@ -4,14 +4,25 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Mqtt, SourceKind, camera::Camera, models::Models, number, rois::Rois, stream::Stream, text};
+use super::{
+    Mqtt, SourceKind,
+    camera::Camera,
+    cameras::{self, CameraEntry},
+    models::Models,
+    number,
+    presence::Presence,
+    rois::Rois,
+    stream::Stream,
+    text,
+    upkeep::{Http, Log, Watchdog},
+};
 
 /// The configuration of orion-launch. `pipelines/orion.yaml` explains each key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Name of this sensor in topics and messages: letters, digits, _ and -.
+    /// Name of this sensor, or of the daemon where there is a list of cameras, in topics and messages: letters, digits, _ and -.
     #[serde(with = "text::InstanceId")]
     pub(crate) instance_id: String,
     /// Name of the place in messages, free text.
@@ -22,16 +33,25 @@ pub(crate) struct Config {
     pub(crate) shutdown_timeout_s: f64,
     /// Where frames come from; without an address and without a file a moving test picture is used.
     pub(crate) camera: Camera,
+    /// Several cameras instead of one; what an entry leaves out is as at the top level. Empty = the one above.
+    #[schemars(extend("maxItems" = cameras::MAX))]
+    pub(crate) cameras: Vec<CameraEntry>,
     /// What frames are made into.
     pub(crate) stream: Stream,
     /// The worker processes that look at frames.
     pub(crate) models: Models,
     /// Where to look.
     pub(crate) rois: Rois,
+    /// When somebody is said to be there, not to be there, or not to be known.
+    pub(crate) presence: Presence,
     /// Where results go.
     pub(crate) mqtt: Mqtt,
     /// Where the state can be read.
     pub(crate) http: Http,
+    /// When workers that do nothing are started anew.
+    pub(crate) watchdog: Watchdog,
+    /// What is logged.
+    pub(crate) log: Log,
     /// A pipeline in gst-launch text instead of the one that is built; # comments, ${NAME} and ${NAME:-default} from the environment; empty = none.
     #[serde(with = "text::Free")]
     pub(crate) pipeline: String,
@@ -50,11 +70,15 @@ impl Default for Config {
             room_id: String::new(),
             shutdown_timeout_s: 5.0,
             camera: Camera::default(),
+            cameras: Vec::new(),
             stream: Stream::default(),
             models: Models::default(),
             rois: Rois::default(),
+            presence: Presence::default(),
             mqtt: Mqtt::default(),
             http: Http::default(),
+            watchdog: Watchdog::default(),
+            log: Log::default(),
             pipeline: String::new(),
             pipeline_file: String::new(),
             launch_text: None,
@@ -62,28 +86,7 @@ impl Default for Config {
     }
 }
 
-/// Where the state can be read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Http {
-    /// Address and port of /health and /readiness; port 0 = any free one, empty = off.
-    #[serde(with = "text::Bind")]
-    pub(crate) bind: String,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { bind: "127.0.0.1:8080".into() }
-    }
-}
-
 impl Config {
-    /// One configuration a camera.
-    pub(crate) fn sensors(&self) -> Vec<Self> {
-        vec![self.clone()]
-    }
-
     /// What the camera is.
     pub(crate) fn source(&self) -> SourceKind {
         match (&*self.camera.rtsp_url, &*self.camera.file) {

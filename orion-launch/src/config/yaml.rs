@@ -15,8 +15,9 @@ use super::words;
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
-    /// Anything but a section; sections within lists included.
+    /// Neither a section nor a list.
     Leaf(Value),
+    List(Vec<Item>),
     /// A section, in the order of the file.
     Section(Vec<Entry>),
 }
@@ -25,6 +26,13 @@ pub(super) enum Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) key: String,
+    pub(super) place: Location,
+    pub(super) node: Node,
+}
+
+/// One of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
     pub(super) place: Location,
     pub(super) node: Node,
 }
@@ -76,6 +84,9 @@ impl From<&Value> for Node {
                 };
                 Self::Section(map.iter().map(entry).collect())
             }
+            Value::Array(list) => {
+                Self::List(list.iter().map(|value| Item { place: Location::UNKNOWN, node: value.into() }).collect())
+            }
             other => Self::Leaf(other.clone()),
         }
     }
@@ -85,6 +96,7 @@ impl From<Node> for Value {
     fn from(node: Node) -> Self {
         match node {
             Node::Leaf(value) => value,
+            Node::List(items) => Value::Array(items.into_iter().map(|item| item.node.into()).collect()),
             Node::Section(entries) => {
                 Value::Object(entries.into_iter().map(|e| (e.key, e.node.into())).collect::<Map<_, _>>())
             }
@@ -143,10 +155,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
         let mut values = Vec::new();
-        while let Some(node) = list.next_element::<Node>()? {
-            values.push(node.into());
+        while let Some(item) = list.next_element::<Spanned<Node>>()? {
+            values.push(Item { place: item.referenced, node: item.value });
         }
-        Ok(Node::Leaf(Value::Array(values)))
+        Ok(Node::List(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
@@ -169,7 +181,9 @@ mod tests {
         assert_eq!((top[0].key.as_str(), top[0].place.line(), &top[0].node), ("a", 1, &Node::Leaf(1.into())));
         let Node::Section(inner) = &top[1].node else { panic!("{top:?}") };
         assert_eq!((inner[0].key.as_str(), inner[0].place.line(), inner[0].place.column()), ("c", 4, 3));
-        assert_eq!(inner[0].node, Node::Leaf(serde_json::json!(["n", {"d": 2.5}])));
+        let Node::List(items) = &inner[0].node else { panic!("{inner:?}") };
+        assert_eq!((items[1].place.line(), items[1].place.column()), (4, 10));
+        assert_eq!(Value::from(inner[0].node.clone()), serde_json::json!(["n", {"d": 2.5}]));
         assert_eq!((inner[1].place.line(), &inner[1].node), (5, &Node::Leaf(Value::Null)));
     }
 

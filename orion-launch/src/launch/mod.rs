@@ -26,10 +26,20 @@ pub(crate) fn tail(config: &Config, broker: &str) -> String {
     chain::text(config, broker, None)
 }
 
-/// The whole pipeline for gst-launch-1.0, or the text that the configuration gives instead. Passwords are masked.
+/// The whole pipeline for gst-launch-1.0, or the text that the configuration gives instead; one for each camera of a list, after a
+/// line with its name. Passwords are masked.
 ///
 /// The rate is limited by `orionroi` here; the daemon does that right after the decoder, with the same frames as outcome.
 pub(crate) fn printable(config: &Config) -> String {
+    if !config.is_fleet() {
+        return one(config);
+    }
+    let all: Vec<_> =
+        config.sensors().iter().map(|sensor| format!("# {}\n{}", sensor.instance_id, one(sensor))).collect();
+    all.join("\n")
+}
+
+fn one(config: &Config) -> String {
     if let Some(text) = config.own_pipeline() {
         return masked(text);
     }
@@ -116,6 +126,7 @@ mod tests {
                 r#" worker-command="python3 w.py""#,
             ),
             (json!({"models": {"person_detector": {"labels": ["cat", "dog"]}}}), r#" labels="cat,dog""#),
+            (json!({"models": {"person_detector": {"worker_group": "pool"}}}), r#" worker-group="pool""#),
             (json!({"mqtt": {"prefix": "house/x"}}), r#"topic="house/x/inferences/{instance_id}/{type}""#),
             (
                 json!({"mqtt": {"prefix": "house/x"}}),
@@ -135,6 +146,25 @@ mod tests {
             let text = text(values);
             assert!(text.contains(expected), "{expected}: {text}");
         }
+    }
+
+    #[test]
+    fn each_camera_of_a_list_has_a_pipeline() {
+        let values = json!({
+            "stream": {"format": "raw"},
+            "cameras": [
+                {"instance_id": "a", "camera": {"rtsp_url": "rtsp://me:secret@a/x"}},
+                {"instance_id": "b", "camera": {"rtsp_url": "rtsp://b/x"}, "stream": {"format": "jpeg"}},
+            ],
+        });
+        let text = text(values);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[2]), (4, "# a", "# b"));
+        assert!(
+            lines[1].starts_with(r#"rtspsrc location="rtsp://me:***@a/x""#) && !lines[1].contains("jpegenc"),
+            "{text}"
+        );
+        assert!(lines[3].contains("instance-id=b ") && lines[3].contains("jpegenc"), "{text}");
     }
 
     #[test]
