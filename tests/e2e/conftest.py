@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import daemon
 import pytest
+from daemon import Daemon
 from mqtt import Broker, Listener
-from running import Program
-
-ROOT = Path(__file__).resolve().parents[2]
-BUILT = Path(os.environ.get("ORION_BUILT") or ROOT / "target" / "debug")
+from node import config as node_config
+from node import reset
+from running import BUILT, ROOT, Program
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +80,26 @@ def data_dir() -> Path:
     if not (found / "models").is_dir():
         pytest.skip(f"test data not found in {found}; set ORION_TEST_DATA")
     return found
+
+
+@pytest.fixture(scope="module")
+def shared_node(plugin_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for the tests of a module."""
+    folder = tmp_path_factory.mktemp("node")
+    with daemon.alone(plugin_env, folder, node_config(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def node(shared_node: Daemon) -> Daemon:
+    """The same, with everything as it was at its start."""
+    reset(shared_node)
+    return shared_node
+
+
+@pytest.fixture
+def start(
+    run: Callable[..., Program], broker: Broker, listener: Listener, tmp_path: Path
+) -> Callable[..., Daemon]:
+    """Starts a daemon of the test's own on the test's broker."""
+    return lambda **config: Daemon(run, broker, listener, tmp_path, config)

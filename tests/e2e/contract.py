@@ -77,7 +77,7 @@ def _channel(topic: str) -> dict | None:
 def _channel_of(payload: bytes) -> dict | None:
     """The channel a message would have gone to by default, if it says itself what it is and whose."""
     try:
-        message = json.loads(payload)
+        message = value("application/json", payload)
     except ValueError:
         return None
     named = message if isinstance(message, dict) else {}
@@ -93,7 +93,13 @@ def value(content_type: str, payload: bytes) -> Any:
     Raises:
         ValueError: It is not of this type.
     """
-    return json.loads(payload) if content_type == "application/json" else payload.decode()
+    if content_type != "application/json":
+        return payload.decode()
+    try:
+        return json.loads(payload)
+    except RecursionError as error:
+        # What somebody else says may be nested as deeply as it likes.
+        raise ValueError("nested too deeply") from error
 
 
 def _errors(message: dict, payload: bytes) -> Iterator[str]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """A real broker, and a client that remembers what it heard."""
 
+import contextlib
 import shutil
 import socket
 import threading
@@ -87,3 +88,19 @@ class Listener:
         self._client.loop_stop()
         some = "\n\n".join(self._violations[:5])
         assert not self._violations, f"{len(self._violations)} messages; the first ones:\n{some}"
+
+
+def kept(topic: str, port: int) -> bytes | None:
+    """What the broker keeps of a topic now."""
+    got: list[bytes] = []
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+    client.on_message = lambda _client, _userdata, message: message.retain and got.append(message.payload)
+    with contextlib.suppress(OSError):
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        with contextlib.suppress(AssertionError):
+            wait_for("a retained message", lambda: got, 0.5)
+        client.disconnect()
+        client.loop_stop()
+    return got[0] if got else None

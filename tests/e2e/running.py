@@ -11,6 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+BUILT = Path(os.environ.get("ORION_BUILT") or ROOT / "target" / "debug")
+"""Where the programs under test are."""
+
 
 def wait_for(what: str, condition: Callable[[], object], seconds: float = 30.0) -> object:
     """Waits for something that another process brings about; its value, once it is true."""
