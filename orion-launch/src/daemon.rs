@@ -9,13 +9,18 @@ use std::{
 };
 
 use gstorion::orionmqttsink::{Endpoint, EndpointError};
-use orion_core::health::Event;
+use orion_core::{
+    command::{Command, Request},
+    health::Event,
+};
+use serde_json::Value;
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use crate::{
     broker::{Broker, BrokerError},
     config::{Config, ConfigError, masked},
-    control::{Action, Heard, Link},
+    control::{Action, Errand, Heard, Link, Reception},
     http::{BindError, Http},
     overview::Overview,
     pipeline::Note,
@@ -23,6 +28,8 @@ use crate::{
     status::Book,
 };
 
+/// After so long a camera of several that cannot be watched is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
 /// How often is looked at what is under way.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -65,7 +72,13 @@ pub(crate) struct Daemon {
     http: Option<Http>,
     /// By instance id.
     sensors: BTreeMap<String, Sensor>,
+    /// Cameras that cannot be watched now, and when they are tried again.
+    broken: BTreeMap<String, Instant>,
+    /// Cameras that are being removed: who wants it, and what they were.
+    leaving: JoinSet<(Option<Request>, Sensor)>,
     overview: Overview,
+    /// Of a daemon with a list of cameras.
+    reception: Option<Reception>,
     link: Link,
     broker: Option<Broker>,
     broker_uri: String,
@@ -109,6 +122,7 @@ impl Daemon {
             let sensor = Sensor::build(&config, &broker_uri, link.voice(&config.instance_id))?;
             sensors.insert(config.instance_id, sensor);
         }
+        let reception = config.is_fleet().then(|| Reception::new(link.voice(id)));
         let overview = Overview::default();
         overview.set(sensors.values().map(Sensor::status).cloned().collect());
         let http = match config.http.bind.as_str() {
@@ -118,7 +132,10 @@ impl Daemon {
         let mut daemon = Self {
             http,
             sensors,
+            broken: BTreeMap::new(),
+            leaving: JoinSet::new(),
             overview,
+            reception,
             link,
             broker: None,
             broker_uri,
@@ -127,6 +144,9 @@ impl Daemon {
         };
         for sensor in daemon.sensors.values_mut() {
             sensor.play().await?;
+        }
+        if let Some(reception) = &mut daemon.reception {
+            reception.changed(&daemon.config);
         }
         Ok(daemon)
     }
@@ -175,36 +195,179 @@ impl Daemon {
             tokio::select! {
                 () = &mut stop => return Ok(Why::Asked),
                 (id, note) = next(&mut self.sensors) => {
-                    if self.sensors.get_mut(&id).map(|sensor| sensor.heard(note)).transpose()? == Some(true) {
+                    match self.sensors.get_mut(&id).map(|sensor| sensor.heard(note)) {
+                        Some(Err(error)) => self.failed(&id, error)?,
                         // The others may be at work still.
-                        if self.sensors.values().all(Sensor::is_over) {
-                            return Ok(Why::End);
-                        }
+                        Some(Ok(true)) if self.sensors.values().all(Sensor::is_over) => return Ok(Why::End),
+                        _ => {}
                     }
                 }
                 heard = self.link.next() => {
-                    if self.hear(&heard) {
+                    if self.hear(&heard).await {
                         return Ok(Why::Command);
                     }
                 }
-                config = reload() => self.reload(config),
+                config = reload() => self.reload(config).await,
                 error = failed(&mut self.broker) => return Err(error.into()),
-                _ = look.tick() => self.sensors.values_mut().for_each(Sensor::look),
+                Some(Ok((request, sensor))) = self.leaving.join_next() => self.left(request, &sensor),
+                _ = look.tick() => self.look().await,
             }
         }
     }
 
-    /// Hands a command to whom it is for; whether the daemon is to stop.
-    fn hear(&mut self, heard: &Heard) -> bool {
-        let concerned = |id: &String| heard.to.as_ref().is_none_or(|to| to == id);
-        let sensors = self.sensors.iter_mut().filter(|(id, _)| concerned(id));
-        // Each is to answer, even if the first one wants to stop.
-        sensors.fold(false, |stop, (_, sensor)| (sensor.hear(&heard.request) == Some(Action::Shutdown)) | stop)
+    async fn look(&mut self) {
+        self.sensors.values_mut().for_each(Sensor::look);
+        let now = Instant::now();
+        let due: Vec<_> = self.broken.extract_if(.., |_, at| *at <= now).map(|(id, _)| id).collect();
+        for config in self.config.sensors().into_iter().filter(|config| due.contains(&config.instance_id)) {
+            let id = config.instance_id.clone();
+            tracing::info!("{id}: the camera is tried again");
+            if let Err(error) = self.watch_camera(&config).await {
+                self.give_up_for_now(&id, &error);
+            }
+        }
     }
 
-    fn reload(&mut self, read: Result<Config, ConfigError>) {
-        for sensor in self.sensors.values_mut() {
-            sensor.reload(read.clone());
+    /// A camera cannot be watched any more. With several that ends the daemon for none of the others.
+    fn failed(&mut self, id: &str, error: SensorError) -> Result<(), DaemonError> {
+        if self.reception.is_none() {
+            return Err(error.into());
+        }
+        if let Some(sensor) = self.sensors.remove(id) {
+            self.leaving.spawn(sensor.end(None, self.limit()));
+        }
+        self.give_up_for_now(id, &error);
+        Ok(())
+    }
+
+    fn give_up_for_now(&mut self, id: &str, error: &SensorError) {
+        let reason = masked(&error.to_string());
+        tracing::error!("{id}: {reason}; tried again in {} s", AGAIN.as_secs());
+        let retry_s = AGAIN.as_secs_f64();
+        self.link.voice(id).event(Event::CameraFailed { reason, retry_s });
+        self.broken.insert(id.to_owned(), Instant::now() + AGAIN);
+    }
+
+    async fn watch_camera(&mut self, config: &Config) -> Result<(), SensorError> {
+        let id = &config.instance_id;
+        let mut sensor = Sensor::build(config, &self.broker_uri, self.link.voice(id))?;
+        sensor.play().await?;
+        self.overview.set_one(sensor.status());
+        self.sensors.insert(id.clone(), sensor);
+        Ok(())
+    }
+
+    /// Hands a command to whom it is for; whether the daemon is to stop.
+    async fn hear(&mut self, heard: &Heard) -> bool {
+        let (to, request) = (heard.to.as_deref(), &heard.request);
+        let mut stop = false;
+        // Each is to answer, even if the first one wants to stop.
+        for (_, sensor) in self.sensors.iter_mut().filter(|(id, _)| to.is_none_or(|to| to == *id)) {
+            let fleet =
+                self.reception.is_some() && matches!(request.command, Command::AddCamera(_) | Command::RemoveCamera(_));
+            stop |= !fleet && sensor.hear(request) == Some(Action::Shutdown);
+        }
+        let own = to.is_none_or(|to| !self.sensors.contains_key(to) || to == self.config.instance_id)
+            || matches!(request.command, Command::AddCamera(_) | Command::RemoveCamera(_));
+        let errand = self.reception.as_mut().filter(|_| own).and_then(|r| r.hear(request, &self.config, to.is_none()));
+        let outcome = match errand {
+            None => return stop,
+            Some(Errand::Tell) => {
+                Ok(serde_json::json!({"health": self.overview.readiness(), "config": self.config.masked_json()}))
+            }
+            Some(Errand::Shutdown) => {
+                stop = true;
+                Ok(serde_json::json!({"stopping": true}))
+            }
+            Some(Errand::Add(entry)) => self.add(&entry).await,
+            Some(Errand::Remove(id)) => match self.remove(&id, Some(request.clone())) {
+                // It is answered when the camera is gone.
+                Ok(true) => return stop,
+                Ok(false) => Ok(serde_json::json!({})),
+                Err(error) => Err(error),
+            },
+        };
+        if let Some(reception) = &mut self.reception {
+            reception.answer(request, outcome);
+        }
+        stop
+    }
+
+    /// Watches one camera more.
+    async fn add(&mut self, entry: &Value) -> Result<Value, String> {
+        let config = self.config.with_camera(entry).map_err(|error| error.to_string())?;
+        let one = self.config.sensor_from(entry).map_err(|error| error.to_string())?;
+        self.watch_camera(&one).await.map_err(|error| masked(&error.to_string()))?;
+        self.config = config;
+        tracing::info!("camera {} is watched from now on", one.instance_id);
+        if let Some(reception) = &mut self.reception {
+            reception.changed(&self.config);
+        }
+        Ok(serde_json::json!({"instance_id": one.instance_id}))
+    }
+
+    /// Watches a camera no longer; whether something has to end first.
+    fn remove(&mut self, id: &str, request: Option<Request>) -> Result<bool, String> {
+        let config = self.config.without_camera(id);
+        self.config = config.ok_or_else(|| {
+            let known: Vec<_> = self.config.sensors().into_iter().map(|config| config.instance_id).collect();
+            format!("params.instance_id: there is no camera {id:?}, known are {}", known.join(", "))
+        })?;
+        self.broken.remove(id);
+        tracing::info!("camera {id} is watched no longer");
+        let sensor = self.sensors.remove(id);
+        let ends = sensor.is_some();
+        if let Some(sensor) = sensor {
+            sensor.voice().event(Event::Stopping { reason: "removed".to_owned() });
+            self.leaving.spawn(sensor.end(request, self.limit()));
+        }
+        self.overview.forget(id);
+        if let Some(reception) = &mut self.reception {
+            reception.changed(&self.config);
+        }
+        Ok(ends)
+    }
+
+    /// A camera has come to its end.
+    fn left(&mut self, request: Option<Request>, sensor: &Sensor) {
+        let id = &sensor.config().instance_id;
+        if !self.sensors.contains_key(id) && !self.broken.contains_key(id) {
+            sensor.voice().leave();
+        }
+        if let (Some(request), Some(reception)) = (request, &mut self.reception) {
+            reception.answer(&request, Ok(serde_json::json!({"instance_id": id})));
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs_f64(self.config.shutdown_timeout_s)
+    }
+
+    async fn reload(&mut self, read: Result<Config, ConfigError>) {
+        let new = match read {
+            Ok(new) if new.is_fleet() && self.reception.is_some() => new,
+            // One camera, or something is wrong: it is told in the same way.
+            read => return self.sensors.values_mut().for_each(|sensor| sensor.reload(read.clone())),
+        };
+        let wanted = new.sensors();
+        let gone: Vec<_> = self.config.sensors().into_iter().map(|config| config.instance_id).collect();
+        for id in gone.iter().filter(|id| !wanted.iter().any(|config| config.instance_id == **id)) {
+            // It was in the list just now.
+            let _ = self.remove(id, None);
+        }
+        self.config = new;
+        for config in wanted {
+            match self.sensors.get_mut(&config.instance_id) {
+                Some(sensor) => sensor.reload(Ok(config)),
+                None => {
+                    if let Err(error) = self.watch_camera(&config).await {
+                        self.give_up_for_now(&config.instance_id, &error);
+                    }
+                }
+            }
+        }
+        if let Some(reception) = &mut self.reception {
+            reception.changed(&self.config);
         }
     }
 
@@ -228,24 +391,32 @@ impl Daemon {
             () = tokio::time::sleep(drain) => tracing::warn!("frames in hand were not finished within {drain:.1?}"),
             () = &mut hurry => hurried = true,
         }
-        let left = (start + limit).saturating_duration_since(Instant::now()).saturating_sub(2 * least);
-        let patience = if hurried { least } else { left.max(least) };
-        let stops: Vec<_> = self.sensors.values().map(|sensor| sensor.stop(patience)).collect();
+        // Workers that do not end by themselves are made to, in time for the rest.
+        let left = (start + limit).saturating_duration_since(Instant::now()).saturating_sub(3 * least);
+        let patience = if hurried { Duration::ZERO } else { left };
+        let stops: Vec<_> = self.sensors.values().map(|sensor| sensor.stop(limit)).collect();
         let stopped = async {
             let mut books = Vec::new();
-            // All have begun; the limit is the same for each.
+            // All have begun.
             for stop in stops {
                 books.push(stop.await);
             }
             books
         };
         tokio::pin!(stopped);
-        let books = tokio::select! {
-            books = &mut stopped => books,
-            () = &mut hurry, if !hurried => {
-                tracing::warn!("stopping at once");
-                // Nobody waits for them any more.
-                self.sensors.values().map(|sensor| sensor.status().snapshot().ledger).collect()
+        let in_time = tokio::select! {
+            books = &mut stopped => Some(books),
+            () = tokio::time::sleep(patience) => None,
+            () = &mut hurry, if !hurried => None,
+        };
+        let books = match in_time {
+            Some(books) => books,
+            None => {
+                self.sensors.values().for_each(Sensor::kill_workers);
+                tokio::time::timeout(least, stopped).await.unwrap_or_else(|_| {
+                    tracing::warn!("not everything has stopped; it ends with the daemon");
+                    self.sensors.values().map(|sensor| sensor.status().snapshot().ledger).collect()
+                })
             }
         };
         self.refuse_rest();

@@ -54,6 +54,22 @@ impl Overview {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cameras;
     }
 
+    /// This camera is another one from now on, or one more.
+    pub(crate) fn set_one(&self, camera: &Status) {
+        let mut cameras = self.cameras();
+        cameras.retain(|other| other.instance_id != camera.instance_id);
+        cameras.push(camera.clone());
+        cameras.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
+        self.set(cameras);
+    }
+
+    /// This camera is none any more.
+    pub(crate) fn forget(&self, instance_id: &str) {
+        let mut cameras = self.cameras();
+        cameras.retain(|camera| camera.instance_id != instance_id);
+        self.set(cameras);
+    }
+
     /// The cameras.
     pub(crate) fn cameras(&self) -> Vec<Status> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use orion_core::{command::Request, health::Event};
 use thiserror::Error;
 
@@ -203,6 +207,33 @@ impl Sensor {
         if !self.over {
             self.pipeline.finish();
         }
+    }
+
+    /// Ends its worker processes by force, for a stop that cannot wait for them.
+    pub(crate) fn kill_workers(&self) {
+        let workers = self.status.snapshot().workers;
+        for process in workers.iter().flat_map(|worker| &worker.processes) {
+            if let Some(pid) = i32::try_from(process.pid).ok().filter(|pid| *pid > 1) {
+                // Each leads a group of its own; an error says that it is gone already.
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// Finishes what is in hand and stops, within `limit`; `request` is who wants it.
+    pub(crate) async fn end(mut self, request: Option<Request>, limit: Duration) -> (Option<Request>, Self) {
+        self.leave();
+        self.finish();
+        let finished = async {
+            while !self.over {
+                let note = self.pipeline.next().await;
+                // What breaks now is at its end, too.
+                let _ = self.heard(note);
+            }
+        };
+        let _ = tokio::time::timeout(limit / 2, finished).await;
+        self.stop(limit / 2).await;
+        (request, self)
     }
 
     /// Stops all elements, within `limit`, beginning at once. Gives the ledger of each.

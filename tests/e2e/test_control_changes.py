@@ -24,7 +24,6 @@ def test_a_model_without_a_file_is_refused_and_the_old_one_carries_on(node):
     assert node.done("set_model_size", {"size": "s"})["data"] == {"size": "s"}
 
 
-@pytest.mark.xfail(strict=False, reason="it depends on the moment: the element's words may come too late")
 def test_why_a_model_is_refused_is_told_each_time(node):
     for _ in range(4):
         assert "no model of size 'l'" in node.refused("set_model_size", {"size": "l"})
@@ -101,7 +100,6 @@ def test_several_keys_come_into_force_together(node):
     assert state["inference_rate_hz"] == 8 and state["config"]["rois"]["attention"] == [REGION]
 
 
-@pytest.mark.xfail(strict=True, reason="a swap's applied_at_seq is taken for that of keys that come after it")
 def test_all_keys_are_in_force_from_the_frame_that_is_told(node):
     after = node.heard
     config = {"room_id": "bath", **person(size="m")["config"]}
@@ -165,7 +163,6 @@ def test_keys_that_need_a_restart_are_named_all_together(node):
         "stream": {"warmup_duration_s": 1, "format": "raw"},
         "mqtt": {"prefix": "house"},
         "http": {"bind": "127.0.0.1:0"},
-        "pipeline": "fakesrc ! fakesink",
     }
     keys = (
         "instance_id",
@@ -173,7 +170,6 @@ def test_keys_that_need_a_restart_are_named_all_together(node):
         "stream.format",
         "mqtt.prefix",
         "http.bind",
-        "pipeline",
     )
     with node.unchanged():
         error = node.refused("update_config", {"config": config})

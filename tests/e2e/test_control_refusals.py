@@ -90,7 +90,6 @@ def test_what_is_wrong_is_named_and_nothing_changes(node, kind):
             check()
 
 
-@pytest.mark.xfail(strict=True, reason="NormRect has no deny_unknown_fields")
 def test_an_unknown_field_of_a_region_is_named(node):
     with node.unchanged():
         assert "params.rois[0]" in node.refused("set_attention_rois", {"rois": [{**RECT, "heigth": 0.1}]})

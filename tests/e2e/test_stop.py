@@ -155,7 +155,6 @@ def test_what_is_in_hand_is_published_before_it_is_stopped(scene):
     assert kinds[-1] == "status" and kinds.count("status") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the end of the daemon's value waits for the elements once more")
 @pytest.mark.parametrize("first", [signal.SIGTERM, "shutdown"])
 def test_a_second_signal_ends_it_at_once(scene, first):
     daemon = scene.daemon
@@ -180,7 +179,6 @@ def test_commands_that_come_too_late_are_refused(scene):
     assert daemon.program.wait(TIMEOUT + MARGIN) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the daemon ends with its camera")
 def test_the_cameras_loss_does_not_end_it(scene):
     daemon = scene.daemon
     scene.camera.kill()
@@ -199,7 +197,6 @@ def test_frames_that_waited_for_a_worker_that_hangs_are_in_the_books(scene):
     add_up(scene.daemon)
 
 
-@pytest.mark.xfail(strict=True, reason="the elements keep their share of the time that was set at the start")
 def test_the_time_to_stop_can_be_changed_while_it_runs(scene):
     daemon = scene.daemon
     daemon.done("update_config", {"config": {"shutdown_timeout_s": 1}})

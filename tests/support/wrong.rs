@@ -379,19 +379,6 @@ pub const WRONG: &[Wrong] = &[
     form("presence: {evidence_timeout_s: 0}", "1:12: ", "presence.evidence_timeout_s", "0.5..3600 seconds, got 0"),
     form("presence: {absent_after: 5}", "1:12: ", "presence.absent_after", "did you mean absent_after_s?"),
     form("presence: {frozen_after_s: 3601}", "1:12: ", "presence.frozen_after_s", "0..3600 seconds, got 3601"),
-    rule(
-        "rois: {max_blind_time_s: 0, auto_focus: {enabled: true}}",
-        "1:8: ",
-        "rois.max_blind_time_s",
-        "within presence.evidence_timeout_s (10)",
-    ),
-    rule(
-        "cameras:\n  - instance_id: a\n    presence: {evidence_timeout_s: 2}\n    rois: {attention: [{x: 0, y: 0, width: 1, \
-         height: 0.5}]}",
-        "4:5: ",
-        "cameras[0].rois.max_blind_time_s",
-        "within presence.evidence_timeout_s (2)",
-    ),
     form("watchdog: {interval_s: 0}", "1:12: ", "watchdog.interval_s", "0.1..3600 seconds, got 0"),
     form("watchdog: {min_timeout_s: 0.5}", "1:12: ", "watchdog.min_timeout_s", "1..3600 seconds, got 0.5"),
     form("log: {stats_interval_s: -1}", "1:7: ", "log.stats_interval_s", "0..3600 seconds, got -1"),

@@ -115,6 +115,22 @@ pub struct WorkerName {
     pub worker: Option<String>,
 }
 
+/// Parameters of `add_camera`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCamera {
+    /// What an entry of the list `cameras` in the configuration holds; its `instance_id` at least.
+    pub camera: Map<String, Value>,
+}
+
+/// Parameters of `remove_camera`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OldCamera {
+    /// Which one.
+    pub instance_id: String,
+}
+
 /// What can be asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "command", content = "params", rename_all = "snake_case")]
@@ -153,11 +169,15 @@ pub enum Command {
     RestartWorker(WorkerName),
     /// The daemon stops.
     Shutdown,
+    /// One more camera, of a daemon with a list of them.
+    AddCamera(NewCamera),
+    /// One camera less.
+    RemoveCamera(OldCamera),
 }
 
 impl Command {
     /// The names of all commands.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 19] = [
         "get_status",
         "pause_inference",
         "resume_inference",
@@ -175,6 +195,8 @@ impl Command {
         "update_config",
         "restart_worker",
         "shutdown",
+        "add_camera",
+        "remove_camera",
     ];
 
     /// The name on the wire.
@@ -197,6 +219,8 @@ impl Command {
             Self::UpdateConfig(_) => 14,
             Self::RestartWorker(_) => 15,
             Self::Shutdown => 16,
+            Self::AddCamera(_) => 17,
+            Self::RemoveCamera(_) => 18,
         };
         Self::NAMES[place]
     }
@@ -230,6 +254,8 @@ impl Command {
             "update_config" => Self::UpdateConfig(typed(params)?),
             "restart_worker" => Self::RestartWorker(typed(params)?),
             "shutdown" => none(params, Self::Shutdown)?,
+            "add_camera" => Self::AddCamera(typed(params)?),
+            "remove_camera" => Self::RemoveCamera(typed(params)?),
             _ => return Err(format!("command: {name:?} is unknown; known are {}", Self::NAMES.join(", "))),
         })
     }
@@ -405,6 +431,8 @@ mod tests {
             Command::UpdateConfig(Update { config: Map::from_iter([("room_id".to_owned(), "x".into())]) }),
             Command::RestartWorker(WorkerName { worker: Some("infer".into()) }),
             Command::Shutdown,
+            Command::AddCamera(NewCamera { camera: Map::from_iter([("instance_id".to_owned(), "b".into())]) }),
+            Command::RemoveCamera(OldCamera { instance_id: "b".into() }),
         ];
         assert_eq!(commands.each_ref().map(Command::name), Command::NAMES);
         for command in commands {

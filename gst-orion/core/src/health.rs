@@ -154,7 +154,15 @@ pub enum Event {
         /// One text a mistake.
         problems: Vec<String>,
     },
-    /// The daemon stops.
+    /// A camera of several cannot be watched; the others are.
+    CameraFailed {
+        /// In words.
+        reason: String,
+        /// After so many seconds it is tried again.
+        #[schemars(range(min = 0))]
+        retry_s: f64,
+    },
+    /// The daemon stops, or this camera of it.
     Stopping {
         /// Who wants it.
         reason: String,

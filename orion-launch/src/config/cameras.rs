@@ -74,7 +74,23 @@ impl Config {
             keys::merge(top, Value::Object(entry.0.clone()));
         }
         // Each value was checked when it was read, and none is made up here: that cannot fail.
-        serde_json::from_value(tree).unwrap_or_default()
+        let mut config: Self = serde_json::from_value(tree).unwrap_or_default();
+        // Each camera has a sink of its own, which must not push another one off the broker, or write into its folder.
+        if !config.mqtt.client_id.is_empty() {
+            config.mqtt.client_id = format!("{}-{}", config.mqtt.client_id, config.instance_id);
+        }
+        if !config.mqtt.buffer_directory.is_empty() {
+            let folder = std::path::Path::new(&config.mqtt.buffer_directory).join(&config.instance_id);
+            config.mqtt.buffer_directory = folder.display().to_string();
+        }
+        config
+    }
+
+    /// This list of cameras without one; none if it is not in there.
+    pub(crate) fn without_camera(&self, instance_id: &str) -> Option<Config> {
+        let mut rest = self.clone();
+        rest.cameras.retain(|entry| entry.instance_id() != instance_id);
+        (rest.cameras.len() < self.cameras.len()).then_some(rest)
     }
 
     /// This list of cameras and one more, `entry`, with the keys that an entry of the file may have.
@@ -82,7 +98,6 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with all problems at once, such as `params.camera.stream.fsp: unknown key, did you mean fps?`; there is no
     /// list to which a camera could be added.
-    #[allow(dead_code, reason = "for cameras that are added while the daemon runs")]
     pub(crate) fn with_camera(&self, entry: &Value) -> Result<Config, ConfigError> {
         let variables = sources::environment()?;
         let variable = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
@@ -94,7 +109,6 @@ impl Config {
     ///
     /// # Errors
     /// As there.
-    #[allow(dead_code, reason = "for cameras that are added while the daemon runs")]
     pub(crate) fn sensor_from(&self, entry: &Value) -> Result<Config, ConfigError> {
         let fleet = self.with_camera(entry)?;
         Ok(fleet.cameras.last().map_or_else(|| fleet.clone(), |last| fleet.sensor(last)))

@@ -60,26 +60,7 @@ fn sensor(config: &Config) -> Problems {
     let mut rules = Rules::default();
     camera(config, &mut rules);
     models(config, &mut rules);
-    presence(config, &mut rules);
     rules.into_problems()
-}
-
-/// Somebody is absent only after a look at the whole frame; without one in time the answer would be unknown for ever.
-fn presence(config: &Config, rules: &mut Rules) {
-    let (rois, presence) = (&config.rois, &config.presence);
-    let partial = !rois.attention.is_empty() || rois.auto_focus.enabled;
-    // A text of somebody's own says itself where to look.
-    let built = config.pipeline.is_empty() && config.pipeline_file.is_empty();
-    let (blind, timeout) = (rois.max_blind_time_s, presence.evidence_timeout_s);
-    rules.broken(
-        presence.enabled && partial && built && (blind == 0.0 || blind > timeout),
-        "rois.max_blind_time_s",
-        format!(
-            "with regions or auto_focus, the whole frame must be looked at within presence.evidence_timeout_s ({timeout}), or \
-             nobody is ever said to be absent: expected more than 0 and no more than that, a longer \
-             presence.evidence_timeout_s, or presence.enabled: false"
-        ),
-    );
 }
 
 fn camera(config: &Config, rules: &mut Rules) {
@@ -173,29 +154,4 @@ fn tls(mqtt: &Mqtt, rules: &mut Rules) {
     let [_, (cert, cert_file), (key, key_file)] = files;
     rules.broken(!cert_file.is_empty() && key_file.is_empty(), cert, "needs mqtt.tls.key_file");
     rules.broken(cert_file.is_empty() && !key_file.is_empty(), key, "needs mqtt.tls.cert_file");
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn regions_need_a_look_at_the_whole_frame_in_time() {
-        let part = json!([{"x": 0, "y": 0, "width": 1, "height": 0.5}]);
-        for (values, good) in [
-            (json!({"rois": {"max_blind_time_s": 0}}), true),
-            (json!({"rois": {"max_blind_time_s": 10, "attention": part}}), true),
-            (json!({"rois": {"max_blind_time_s": 10.5, "attention": part}}), false),
-            (json!({"rois": {"max_blind_time_s": 0, "attention": part}}), false),
-            (json!({"rois": {"max_blind_time_s": 0, "auto_focus": {"enabled": true}}}), false),
-            (json!({"rois": {"max_blind_time_s": 0, "attention": part}, "presence": {"enabled": false}}), true),
-            (json!({"rois": {"attention": part}, "presence": {"evidence_timeout_s": 4}}), false),
-            (json!({"rois": {"max_blind_time_s": 0, "attention": part}, "pipeline": "fakesrc ! fakesink"}), true),
-        ] {
-            let found = sensor(&serde_json::from_value(values.clone()).unwrap());
-            assert_eq!(found.is_empty(), good, "{values}: {found:?}");
-        }
-    }
 }

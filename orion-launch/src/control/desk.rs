@@ -15,7 +15,7 @@ use orion_core::{
 use serde_json::{Value, json};
 
 use super::{
-    Voice,
+    TAKEN, Voice,
     ids::{Ids, Seen},
     now,
     parts::{self, Parts},
@@ -120,8 +120,7 @@ impl Desk {
             Seen::Running => return,
             Seen::Answered(ack) => return self.voice.ack(&Ack { timestamp: now(), ..*ack }),
             Seen::Taken => {
-                let error = "id: was that of another command".to_owned();
-                return self.voice.ack(&Ack::error(name, request.id.clone(), now(), error));
+                return self.voice.ack(&Ack::error(name, request.id.clone(), now(), TAKEN.to_owned()));
             }
         }
         if let Err(error) = self.carry_out(request, &origin) {
@@ -192,6 +191,9 @@ impl Desk {
             }
             Command::UpdateConfig(update) => self.change(origin, &Value::Object(update.config.clone()), dry)?,
             Command::RestartWorker(worker) => self.restart(origin, worker.worker.as_deref(), dry)?,
+            Command::AddCamera(_) | Command::RemoveCamera(_) => {
+                return Err("this daemon has no list of cameras".to_owned());
+            }
             Command::Shutdown => {
                 self.told(origin, if dry { dry_run(true) } else { json!({"stopping": true}) });
                 if !dry {

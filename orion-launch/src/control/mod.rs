@@ -8,6 +8,7 @@ mod link;
 mod news;
 mod outbox;
 mod parts;
+mod reception;
 mod sent;
 mod voice;
 mod waiting;
@@ -17,7 +18,11 @@ pub(crate) use link::{Heard, Link};
 pub(crate) use news::News;
 use orion_core::timestamp;
 pub(crate) use parts::Parts;
+pub(crate) use reception::{Errand, Reception};
 pub(crate) use voice::Voice;
+
+/// Why a command is refused whose id was that of another one.
+const TAKEN: &str = "id: was that of another command";
 
 /// The time as it stands in messages.
 fn now() -> String {

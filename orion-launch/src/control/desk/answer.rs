@@ -30,7 +30,8 @@ impl Desk {
         if expected < asked {
             by = "stream.fps".into();
         }
-        if let Some(fps) = camera.filter(|fps| *fps < expected) {
+        // What is measured is never quite what it is.
+        if let Some(fps) = camera.filter(|fps| *fps < 0.98 * expected) {
             (expected, by) = (fps, "camera".into());
         }
         let fields = json!({"expected_rate_hz": expected, "camera_fps": camera, "limited_by": by});
