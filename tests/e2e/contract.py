@@ -112,8 +112,15 @@ def _errors(message: dict, payload: bytes) -> Iterator[str]:
         yield f"{error.json_path}: {error.message}"
 
 
+def _forgets(topic: str, payload: bytes) -> bool:
+    """Whether the broker is asked to keep nothing of this topic any more; a status is never forgotten."""
+    return payload == b"" and "/state/" in topic
+
+
 def check(topic: str, payload: bytes) -> str | None:
     """What is wrong with a message; a message that is not one of Orion's is never wrong."""
+    if _forgets(topic, payload):
+        return None
     channel = _channel(topic) or _channel_of(payload)
     wrong = []
     for name in channel["messages"] if channel else ():

@@ -93,6 +93,7 @@ def test_a_rate_above_the_cameras_is_answered_with_the_cameras(start, camera):
         models={"person_detector": {"detector": "motion"}},
     )
     daemon.wait_for_results(2)
+
     # A connection that has just been made delivers its first frames faster.
     def is_measured() -> bool:
         fps = daemon.done("get_status")["data"]["state"]["stream"]["fps"]
