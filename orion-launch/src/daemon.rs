@@ -22,6 +22,7 @@ use crate::{
     config::{Config, ConfigError, masked},
     control::{Action, Errand, Heard, Link, Reception},
     http::{BindError, Http},
+    metrics::{Metrics, Stages},
     overview::Overview,
     pipeline::Note,
     sensor::{LEAST, Sensor, SensorError},
@@ -77,6 +78,7 @@ pub(crate) struct Daemon {
     /// Cameras that are being removed: who wants it, and what they were.
     leaving: JoinSet<(Option<Request>, Sensor)>,
     overview: Overview,
+    stages: Stages,
     /// Of a daemon with a list of cameras.
     reception: Option<Reception>,
     link: Link,
@@ -117,9 +119,10 @@ impl Daemon {
         let longest_wait = Duration::from_secs_f64(config.mqtt.max_reconnect_interval_s);
         let (mqtt, id) = (&config.mqtt, &config.instance_id);
         let link = Link::start(endpoint(config, &broker_uri), &mqtt.prefix, id, longest_wait)?;
+        let stages = Stages::default();
         let mut sensors = BTreeMap::new();
         for config in config.sensors() {
-            let sensor = Sensor::build(&config, &broker_uri, link.voice(&config.instance_id))?;
+            let sensor = Sensor::build(&config, &broker_uri, link.voice(&config.instance_id), &stages)?;
             sensors.insert(config.instance_id, sensor);
         }
         let reception = config.is_fleet().then(|| Reception::new(link.voice(id)));
@@ -127,7 +130,10 @@ impl Daemon {
         overview.set(sensors.values().map(Sensor::status).cloned().collect());
         let http = match config.http.bind.as_str() {
             "" => None,
-            bind => Some(Http::start(bind, overview.clone()).await?),
+            bind => {
+                let metrics = config.http.metrics.then(|| Metrics::new(overview.clone(), &stages));
+                Some(Http::start(bind, overview.clone(), metrics).await?)
+            }
         };
         let mut daemon = Self {
             http,
@@ -135,6 +141,7 @@ impl Daemon {
             broken: BTreeMap::new(),
             leaving: JoinSet::new(),
             overview,
+            stages,
             reception,
             link,
             broker: None,
@@ -250,7 +257,7 @@ impl Daemon {
 
     async fn watch_camera(&mut self, config: &Config) -> Result<(), SensorError> {
         let id = &config.instance_id;
-        let mut sensor = Sensor::build(config, &self.broker_uri, self.link.voice(id))?;
+        let mut sensor = Sensor::build(config, &self.broker_uri, self.link.voice(id), &self.stages)?;
         sensor.play().await?;
         self.overview.set_one(sensor.status());
         self.sensors.insert(id.clone(), sensor);

@@ -13,6 +13,7 @@ mod http;
 mod inlet;
 mod launch;
 mod logging;
+mod metrics;
 mod overview;
 mod pipeline;
 mod run;
