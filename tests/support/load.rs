@@ -75,10 +75,10 @@ impl Load {
         while self.result() != wanted {}
     }
 
-    /// Ends it: every frame that went in has to come out, and no process may be left.
-    pub fn end(mut self) {
+    /// Stops pushing, once: every frame that went in has to come out.
+    pub fn finish(&mut self) {
+        let Some(pusher) = self.pusher.take() else { return };
         self.stop.store(true, Ordering::Relaxed);
-        let pusher = self.pusher.take().unwrap();
         while !pusher.is_finished() {
             // Whoever pushes may wait for room.
             if self.harness.try_pull().is_some() {
@@ -91,6 +91,11 @@ impl Load {
         }
         until("the book is settled", || self.count("in-flight") == 0);
         assert_eq!((self.count("received"), self.count("forwarded")), (pushed, pushed), "{}", self.stats());
+    }
+
+    /// Ends it: every frame that went in has to come out, and no process may be left.
+    pub fn end(mut self) {
+        self.finish();
         let pids = self.pids();
         self.element().set_state(gst::State::Null).unwrap();
         assert!(!pids.iter().any(|pid| alive(*pid)), "no process is left");

@@ -29,6 +29,7 @@ pub mod sweep;
 pub mod throttle;
 pub mod timestamp;
 pub mod topic;
+pub mod turns;
 pub mod view;
 pub mod warmup;
 pub mod watchdog;

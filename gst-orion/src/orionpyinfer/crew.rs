@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The workers that share the frames of one element, and their replacement by another crew while frames flow.
+//! The workers that share the frames of one group, and their replacement by another crew while frames flow.
 
 use std::{collections::HashMap, future, mem, sync::Arc, time::Duration};
 
@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    desk::Desk,
     process,
     report::{Listener, News, Notice, Report, Request, Who},
     router::Router,
@@ -98,6 +99,7 @@ pub(super) struct Crews {
     orders: UnboundedReceiver<Order>,
     listener: Arc<dyn Listener>,
     router: Arc<Router>,
+    desk: Arc<Desk>,
     notify: UnboundedSender<(Who, Notice)>,
     notices: UnboundedReceiver<(Who, Notice)>,
     runs: JoinSet<()>,
@@ -122,6 +124,7 @@ impl Crews {
         orders: UnboundedReceiver<Order>,
         listener: Arc<dyn Listener>,
         router: Arc<Router>,
+        desk: Arc<Desk>,
     ) -> Self {
         let now = Instant::now();
         let (notify, notices) = mpsc::unbounded_channel();
@@ -130,6 +133,7 @@ impl Crews {
             orders,
             listener,
             router,
+            desk,
             notify,
             notices,
             runs: JoinSet::new(),
@@ -169,6 +173,7 @@ impl Crews {
                 Some(ended) = self.runs.join_next_with_id(), if !self.runs.is_empty() => self.on_end(ended),
                 () = look(checking) => self.check(),
                 () = finished(&mut self.handover) => self.begin_work(),
+                () = self.desk.due() => self.desk.remind(),
                 _ = tick.tick() => self.on_tick(),
             }
         }

@@ -12,7 +12,7 @@ use orion_core::{
     wire::{self, InferenceResult},
 };
 
-use super::job::{Job, Message};
+use super::job::{Entry, Job, Message};
 use crate::{
     frames::Picture,
     meta::{self, FrameInfo, Inference},
@@ -31,27 +31,33 @@ pub(super) struct Answer {
 }
 
 /// Maps the picture and writes the head of its message.
-pub(super) fn prepare(picture: &Picture, buffer: gst::Buffer, info: FrameInfo) -> Result<Box<Job>, String> {
+pub(super) fn prepare(
+    picture: &Picture,
+    buffer: gst::Buffer,
+    info: FrameInfo,
+    entry: Entry,
+) -> Result<Box<Job>, String> {
     let mapped = picture.map(buffer.clone()).map_err(|error| error.to_string())?;
     let size = picture.size();
     let (width, height) = size.unwrap_or((0, 0));
     let meta = wire::FrameMeta {
         instance_id: info.instance_id.clone(),
         room_id: info.room_id.clone(),
-        seq: info.seq,
+        seq: entry.number,
         timestamp: timestamp::rfc3339(info.captured),
         roi_processing: info.planned.as_ref().map(|planned| planned.roi.clone()),
     };
     let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
     let message = Some(Arc::new(Message { head, picture: mapped }));
     let (ticket, stream, crew, sent) = (0, 0, 0, 0);
-    Ok(Box::new(Job { ticket, stream, live: false, buffer, info, size, message, crew, sent, returned: None }))
+    Ok(Box::new(Job { entry, ticket, stream, live: false, buffer, info, size, message, crew, sent, returned: None }))
 }
 
 /// Puts the result on the frame's buffer.
 pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, glib::BoolError> {
     let Answer { job, mut result, answered, lost, generation: _ } = answer;
     // What the host knows better than any echo.
+    result.frame_seq = job.info.seq;
     result.instance_id.clone_from(&job.info.instance_id);
     result.room_id.clone_from(&job.info.room_id);
     result.timestamp = timestamp::rfc3339(job.info.captured);

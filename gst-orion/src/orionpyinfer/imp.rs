@@ -9,15 +9,10 @@ use gst::{glib, prelude::*, subclass::prelude::*};
 use orion_core::ledger::Cause;
 
 use super::{
-    crew::{Crews, Order},
     frame::{self, Answer},
-    job::Job,
-    pool::Pool,
-    report::Listener,
-    reporter::{self, Reporter},
-    router::Router,
+    group::{Group, Membership, Seat},
     settings::{Effect, ModelSize, PROPERTIES, Settings},
-    state::{Item, Push, State, WorkerInfo},
+    state::{Item, Push},
     stats::stats,
     stream::{Admission, Stream},
 };
@@ -31,7 +26,8 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("orionpyinfer", gst::DebugColorFlags::empty(), Some("Orion inference in worker processes"))
 });
 
-// Lock order: pool, then settings, in_force or stream, of which no two are ever held together.
+// Lock order: membership, then the group's (see there), then settings, in_force or stream, of which no two are ever held
+// together.
 pub struct OrionPyInfer {
     pub(super) sinkpad: gst::Pad,
     srcpad: gst::Pad,
@@ -39,7 +35,7 @@ pub struct OrionPyInfer {
     pub(super) settings: Mutex<Settings>,
     /// As the workers have them that are at work; what is refused is taken back to these.
     pub(super) in_force: Mutex<Settings>,
-    pool: Mutex<Option<Pool>>,
+    membership: Mutex<Option<Membership>>,
     pub(super) stream: Arc<Stream>,
 }
 
@@ -76,7 +72,7 @@ impl ObjectSubclass for OrionPyInfer {
             })
             .build();
         let (settings, in_force) = (Mutex::default(), Mutex::default());
-        Self { sinkpad, srcpad, settings, in_force, pool: Mutex::default(), stream: Arc::default() }
+        Self { sinkpad, srcpad, settings, in_force, membership: Mutex::default(), stream: Arc::default() }
     }
 }
 
@@ -99,7 +95,7 @@ impl ObjectImpl for OrionPyInfer {
                     .class_handler(|args| {
                         if let Ok(element) = args[0].get::<super::OrionPyInfer>() {
                             let imp = element.imp();
-                            if let Err(error) = imp.swap(true, "a restart was asked for") {
+                            if let Err(error) = imp.swap(None, true, "a restart was asked for") {
                                 gst::element_imp_warning!(
                                     imp,
                                     gst::LibraryError::Settings,
@@ -135,14 +131,14 @@ impl ObjectImpl for OrionPyInfer {
         match Effect::of(name) {
             Effect::Later => {}
             Effect::Swap => {
-                if let Err(error) = self.swap(false, &format!("{name} was changed")) {
+                if let Err(error) = self.swap(Some((name, value)), false, &format!("{name} was changed")) {
                     self.revert(name, value, &error);
                 }
             }
             Effect::Tune(setting) => {
-                let tune = |settings: &Settings, _: &Settings| Ok(Order::Tune(setting, settings.tuned(setting)));
-                // It cannot fail.
-                let _ = self.order(tune);
+                if let Some(seat) = self.seat() {
+                    seat.group.tune(seat.id, setting, value);
+                }
             }
         }
     }
@@ -210,49 +206,34 @@ impl ElementImpl for OrionPyInfer {
 
 impl OrionPyInfer {
     fn start(&self) -> Result<(), String> {
-        // Held until it is there: what is set from here on is ordered.
-        let mut place = lock(&self.pool);
-        let settings = lock(&self.settings).clone();
-        let spec = settings.spec()?;
-        let count = settings.workers as usize;
-        gst::info!(CAT, imp = self, "starting {count} worker(s): {:?}", spec.argv);
-        *lock(&self.in_force) = settings;
-        self.stream.update(|state| {
-            *state = State::default();
-            state.workers = Crews::first(count).map(WorkerInfo::new).collect();
-        });
-        let router = Arc::new(Router::default());
-        let listener: Arc<dyn Listener> = Arc::new(Reporter {
-            element: self.obj().downgrade(),
-            stream: Arc::clone(&self.stream),
-            router: Arc::clone(&router),
-        });
-        let pool = Pool::start(spec, listener, router)
-            .map_err(|error| format!("cannot start the workers' thread: {error}"))?;
-        *place = Some(pool);
+        {
+            // Held until it is there: what is set from here on is ordered.
+            let mut place = lock(&self.membership);
+            *place = Some(Group::join(&self.obj())?);
+        }
+        // Those of a group may have been ready before.
+        let workers = self.stream.lock().workers.clone();
+        for worker in workers {
+            if let Some(ready) = &worker.ready {
+                self.post(worker.who, "ready", &format!("{} {}", ready.worker, ready.version));
+            }
+        }
         Ok(())
     }
 
-    /// Asks the workers' thread for something, if there is one; false = nothing is running. What is made from the settings
-    /// wanted and those in force.
-    fn order(&self, make: impl FnOnce(&Settings, &Settings) -> Result<Order, String>) -> Result<bool, String> {
-        // Made under the pool's lock: what is asked for last is also what is ordered last.
-        let pool = lock(&self.pool);
-        let Some(pool) = &*pool else { return Ok(false) };
-        let settings = lock(&self.settings).clone();
-        let in_force = lock(&self.in_force).clone();
-        pool.order(make(&settings, &in_force)?);
-        Ok(true)
+    fn seat(&self) -> Option<Seat> {
+        lock(&self.membership).as_ref().map(|membership| membership.seat().clone())
     }
 
-    /// Replaces the workers by others of the present settings; `force` even if nothing has changed.
-    fn swap(&self, force: bool, why: &str) -> Result<bool, String> {
-        self.order(|settings, in_force| settings.wish(in_force, force, why.to_owned()).map(Order::Swap))
+    /// Replaces the workers by others; `force` even if nothing has changed. False = nothing is running.
+    fn swap(&self, change: Option<(&str, &glib::Value)>, force: bool, why: &str) -> Result<bool, String> {
+        self.seat().map_or(Ok(false), |seat| seat.group.swap(seat.id, change, force, why.to_owned()))
     }
 
     /// Takes back a value of which no workers can be made.
     fn revert(&self, name: &str, value: &glib::Value, error: &str) {
-        let present = lock(&self.in_force).get(name);
+        let present = self.seat().map(|seat| lock(&seat.group.terms).wanted.get(name));
+        let present = present.unwrap_or_else(|| lock(&self.in_force).get(name));
         {
             let mut settings = lock(&self.settings);
             // Something newer may have been set meanwhile.
@@ -278,7 +259,7 @@ impl OrionPyInfer {
             return false;
         };
         lock(&self.settings).model_size = size;
-        let begun = self.swap(true, "a swap was asked for");
+        let begun = self.swap(Some(("model-size", &size.to_value())), true, "a swap was asked for");
         self.obj().notify("model-size");
         if let Err(error) = &begun {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("swap-model: {error}"));
@@ -287,9 +268,9 @@ impl OrionPyInfer {
     }
 
     fn stop(&self) {
-        let pool = lock(&self.pool).take();
-        if let Some(pool) = pool {
-            pool.stop();
+        let membership = lock(&self.membership).take();
+        if let Some(membership) = membership {
+            membership.end();
         }
         self.stream.keep_latest(false);
         self.stream.update(|state| {
@@ -325,11 +306,13 @@ impl OrionPyInfer {
             let settings = lock(&self.settings);
             (Duration::from_nanos(settings.startup_timeout), settings.max_age)
         };
+        // Without it the element is stopped.
+        let seat = self.seat().ok_or(gst::FlowError::Flushing)?;
         let live = self.is_live();
         // A reference, no copy.
         let lost = buffer.clone();
         let mut is_followed = false;
-        match self.stream.admit(buffer, patience, max_age)? {
+        match self.stream.admit(&seat, buffer, patience, max_age)? {
             Admission::Dropped(None) => {}
             Admission::Dropped(Some((cause, text))) => {
                 if let Some(text) = text {
@@ -337,43 +320,16 @@ impl OrionPyInfer {
                 }
                 self.post_qos(&lost, cause);
             }
-            Admission::Send(id, job) => {
+            Admission::Send(worker, job) => {
                 is_followed = job.is_followed();
                 drop(lost);
-                self.send(Some(id), job);
-            }
-            Admission::GiveBack(job) => {
-                drop(lost);
-                self.send(None, job);
+                seat.group.send(worker, job);
             }
         }
         if live || is_followed {
-            return self.stream.wait_for_idle(patience);
+            return self.stream.wait_for_idle(&seat, patience);
         }
         self.stream.flow()
-    }
-
-    /// Hands a frame to a worker; if it has just ended, or none was to be had any more, to the next one.
-    fn send(&self, id: Option<u64>, job: Box<Job>) {
-        let pool = lock(&self.pool);
-        // Without a pool the element has been stopped, and the frame counted.
-        let Some(pool) = &*pool else { return };
-        let unsent = match id {
-            Some(id) => pool.router().send(id, job).err(),
-            None => Some(job),
-        };
-        if let Some(job) = unsent {
-            pool.router().give_back(job);
-            reporter::serve_returned(&self.stream, pool.router());
-        }
-    }
-
-    /// No worker is left to take what came back from another one.
-    pub(super) fn lose_returned(&self) {
-        let Some(router) = lock(&self.pool).as_ref().map(|pool| Arc::clone(pool.router())) else { return };
-        while let Some(job) = router.take_back() {
-            self.stream.lost(&job, Cause::WorkerRestart);
-        }
     }
 
     /// Whether old frames are worth less than new ones.

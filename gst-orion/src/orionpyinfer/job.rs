@@ -16,8 +16,20 @@ pub(super) struct Message {
     pub(super) picture: MappedPicture,
 }
 
+/// A frame as the group knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The element that it came from.
+    pub(super) owner: u64,
+    /// Its place among all frames of the group.
+    pub(super) place: u64,
+    /// What the worker calls it: no two frames in a worker's hand have the same number.
+    pub(super) number: u64,
+}
+
 /// A frame, from the sink pad until its result goes out.
 pub(super) struct Job {
+    pub(super) entry: Entry,
     /// Its place in the order of frames.
     pub(super) ticket: u64,
     /// The stream that it belongs to.

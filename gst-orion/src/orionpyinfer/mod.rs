@@ -22,6 +22,23 @@
 //! Action signals: `swap-model` (size: n, s, m, l, x; returns whether a swap was begun), which also loads the same size again, and
 //! `restart-worker`, a swap to the same.
 //!
+//! ## One pool for several elements
+//! Elements of one process that have the same `worker-group` share one pool of workers: eight cameras then need one model in
+//! memory, or two, and not eight. The first one of them that starts makes the pool, with its `workers` and time-outs; others
+//! have to be set like it in `worker-command`, `model-dir`, `model-file`, `model-file-320`, `model-size`, `detector`, `workers`,
+//! `execution-provider`, `intra-op-threads`, `confidence`, `iou-threshold` and `labels`, else they do not start, and an error says
+//! where they differ. They may come and go at any time; the last one ends the processes. A worker that cannot start is an error
+//! of all of them, and whoever starts after that begins with new workers.
+//!
+//! A free worker takes the next frame from the element that was served longest ago, of those that have one: none of them waits
+//! for more than one frame of each other one. On live streams an element asks for its next frame when it is its turn.
+//! Frames, order, losses, flushes, EOS and the `stats` of each element are its own; `workers`, `swaps` and the messages about workers
+//! are those of all. What is changed on one of them while frames flow is changed on all: their properties follow, and
+//! with `orion-swap` each one tells its own `applied-at-seq`. In its log a worker counts the frames of all of them.
+//!
+//! Workers that remember something from frame to frame, as `detector=motion` does with the background, mix the pictures of
+//! different cameras up; a group is for those that look at each frame by itself.
+//!
 //! ## When a worker dies or hangs
 //! It is replaced at once, the second time after 1 s, then up to 30 s later, and at once again after a minute of good work. Only
 //! the frame that it worked on is lost; one that it had not begun goes to its successor. A worker that ends by itself and
@@ -47,7 +64,8 @@
 //! `model-file` and `model-file-320`, which are empty for a worker without models.
 //!
 //! ## Messages
-//! * `orion-worker`: `event` (`ready`, `exited`, `restarting`), `index`, `pid`, `reason`.
+//! * `orion-worker`: `event` (`ready`, `exited`, `restarting`), `index`, `pid`, `reason`. An element that joins a group hears `ready` of those
+//!   that are.
 //! * `orion-setting`: a worker was told of a changed `confidence`, `iou-threshold` or `labels`: `property`, `index`, and `refused`, the reason,
 //!   if it does not take it.
 //! * `orion-swap`: `event` (`started`, `taken-over`, `done`, `failed`, `overtaken`), `reason`, `model-size` and `model-file` in force, and with `done`, which
@@ -60,8 +78,10 @@ use gst::{glib, prelude::*};
 
 mod command;
 mod crew;
+mod desk;
 mod farewell;
 mod frame;
+mod group;
 mod imp;
 mod job;
 mod pool;
@@ -76,6 +96,7 @@ mod state;
 mod stats;
 mod stderr;
 mod stream;
+mod terms;
 mod tuning;
 mod worker;
 mod writer;

@@ -50,13 +50,21 @@ impl Router {
     pub(super) fn give_back(&self, mut job: Box<Job>) {
         job.returned.get_or_insert_with(Instant::now);
         let mut returned = lock(&self.returned);
-        let place = returned.partition_point(|other| other.ticket < job.ticket);
+        let place = returned.partition_point(|other| other.entry.place < job.entry.place);
         returned.insert(place, job);
     }
 
     /// The first frame that came back.
     pub(super) fn take_back(&self) -> Option<Box<Job>> {
         lock(&self.returned).pop_front()
+    }
+
+    /// The frames of one element that came back.
+    pub(super) fn take_all_of(&self, owner: u64) -> VecDeque<Box<Job>> {
+        let mut returned = lock(&self.returned);
+        let (theirs, others) = returned.drain(..).partition(|job| job.entry.owner == owner);
+        *returned = others;
+        theirs
     }
 
     /// The frames that came back and have waited for longer than `limit`.

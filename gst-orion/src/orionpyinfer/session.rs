@@ -205,13 +205,13 @@ impl<'a> Session<'a> {
                 self.commands.tune(setting, value);
                 self.ask();
             }
-            Some(Request::Check(seq, message)) => self.send(seq, Carried::check(), message),
+            Some(Request::Check(number, message)) => self.send(number, Carried::check(), message),
             Some(Request::Frame(job)) => {
                 let ready = matches!(self.worker.supervisor.state(), State::Ready | State::Busy);
                 match (&job.message, ready && self.works() && self.hand.has_room()) {
                     (Some(message), true) => {
-                        let (seq, message) = (job.info.seq, Arc::clone(message));
-                        self.send(seq, Carried::new(job, &self.worker.who), message);
+                        let (number, message) = (job.entry.number, Arc::clone(message));
+                        self.send(number, Carried::new(job, &self.worker.who), message);
                     }
                     // It was offered just before something happened here; somebody else will do it.
                     _ => self.worker.give_back(job),
@@ -220,14 +220,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn send(&mut self, seq: u64, carried: Carried, message: Arc<Message>) {
+    fn send(&mut self, number: u64, carried: Carried, message: Arc<Message>) {
         let now = self.worker.now();
         let queued = self.writer.as_ref().is_some_and(|writer| writer.try_send(Outgoing::Frame(message)).is_ok());
         if self.hand.is_empty() {
             self.front_since = now;
             self.write_deadline = Some(now + self.worker.limits.write_timeout);
         }
-        self.hand.push(seq, carried);
+        self.hand.push(number, carried);
         self.worker.supervisor.sent(now);
         self.status();
         if queued {

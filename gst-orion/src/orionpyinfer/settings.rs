@@ -85,6 +85,22 @@ const SWAPPED: [&str; 9] = [
     "intra-op-threads",
 ];
 
+/// Properties in which elements of one group are alike.
+pub(super) const SHARED: [&str; SWAPPED.len() + Setting::ALL.len()] = [
+    "worker-command",
+    "model-dir",
+    "model-file",
+    "model-file-320",
+    "model-size",
+    "detector",
+    "workers",
+    "execution-provider",
+    "intra-op-threads",
+    "confidence",
+    "iou-threshold",
+    "labels",
+];
+
 impl Effect {
     /// What changing this property leads to.
     pub(super) fn of(name: &str) -> Self {
@@ -98,6 +114,7 @@ impl Effect {
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
+    pub(super) worker_group: String,
     pub(super) worker_command: String,
     pub(super) model_dir: String,
     pub(super) model_file: String,
@@ -124,6 +141,7 @@ const SECOND: u64 = 1_000_000_000;
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            worker_group: String::new(),
             worker_command: String::new(),
             model_dir: String::new(),
             model_file: String::new(),
@@ -217,12 +235,15 @@ impl Settings {
     /// What workers are made by and told of, property by property, in GStreamer's text form.
     pub(super) fn in_force(&self) -> gst::Structure {
         let mut all = gst::Structure::new_empty("in-force");
-        for name in SWAPPED.into_iter().chain(Setting::ALL.map(Setting::property)) {
-            if let Ok(text) = self.get(name).serialize() {
-                all.set(name, text.as_str());
-            }
+        for name in SHARED {
+            all.set(name, self.text(name));
         }
         all
+    }
+
+    /// A property's value in GStreamer's text form.
+    pub(super) fn text(&self, name: &str) -> String {
+        self.get(name).serialize().map(String::from).unwrap_or_default()
     }
 
     /// Whether no other crew is needed.
@@ -250,6 +271,7 @@ impl Settings {
     pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
         let text = || value.get::<Option<String>>().ok().flatten().unwrap_or_default();
         match name {
+            "worker-group" => self.worker_group = text(),
             "worker-command" => self.worker_command = text(),
             "model-dir" => self.model_dir = text(),
             "model-file" => self.model_file = text(),
@@ -276,6 +298,7 @@ impl Settings {
     /// Reads a property.
     pub(super) fn get(&self, name: &str) -> glib::Value {
         match name {
+            "worker-group" => self.worker_group.to_value(),
             "worker-command" => self.worker_command.to_value(),
             "model-dir" => self.model_dir.to_value(),
             "model-file" => self.model_file.to_value(),
@@ -337,6 +360,15 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .build()
     };
     vec![
+        glib::ParamSpecString::builder("worker-group")
+            .nick("Worker group")
+            .blurb(
+                "Elements of this process with the same name here share one pool of workers, which the first one starts; \
+                 empty = workers of its own (default: empty)",
+            )
+            .default_value(d.worker_group.as_str())
+            .mutable_ready()
+            .build(),
         text(
             "worker-command",
             "Worker command",

@@ -108,8 +108,10 @@ pub(super) struct State {
     /// Whether upstream is live, once it was asked.
     pub(super) live: Option<bool>,
     pub(super) order: Reorder<Item>,
-    /// Workers that can take a frame, with the number of frames that they have in hand.
-    pub(super) idle: Vec<(u64, usize)>,
+    /// The worker that was given to the frame that waits for one.
+    pub(super) granted: Option<u64>,
+    /// Another frame may be fetched.
+    pub(super) invited: bool,
     pub(super) swaps: Swaps,
     /// Time between the last two frames, and the last one, ns of the monotonic clock.
     pub(super) interval: Option<Duration>,
@@ -145,7 +147,8 @@ impl Default for State {
             picture: None,
             live: None,
             order: Reorder::default(),
-            idle: Vec::new(),
+            granted: None,
+            invited: false,
             swaps: Swaps::default(),
             interval: None,
             arrived: None,
@@ -184,14 +187,12 @@ impl State {
         (self.workers.len() * DEPTH) as u64
     }
 
-    pub(super) fn claim(&mut self, job: &Job) -> Option<u64> {
-        let (place, _) = self.idle.iter().enumerate().min_by_key(|(_, (_, load))| *load)?;
-        let (id, _) = self.idle.remove(place);
+    /// A frame goes to a worker.
+    pub(super) fn given(&mut self, job: &Job) {
         if let Some(newcomers) = &mut self.newcomers {
             let seq = job.info.seq;
             newcomers.first = Some(newcomers.first.map_or(seq, |first| first.min(seq)));
         }
-        Some(id)
     }
 
     /// What is known of a worker, unless it was replaced.

@@ -8,23 +8,23 @@ use std::{
 
 use orion_core::{
     ledger::{Cause, Losses},
+    turns::Wait,
     wire::{InferenceResult, Ready},
 };
 
 use super::{
     frame::{self, Answer},
+    group::Seat,
     job::{Job, Message},
     report::Who,
     state::{Item, Newcomers, Push, Pushing, State, WorkerInfo},
 };
-use crate::{frames::Picture, identity, meta::FrameInfo};
+use crate::identity;
 
 /// What became of a buffer at the sink pad.
 pub(super) enum Admission {
     /// Give it to this worker.
     Send(u64, Box<Job>),
-    /// The worker for it has just ended; the next one gets it.
-    GiveBack(Box<Job>),
     /// It was dropped and counted; why, where that is worth telling, and a text where it is worth a warning. None = a flush.
     Dropped(Option<(Cause, Option<String>)>),
 }
@@ -62,13 +62,14 @@ impl Stream {
     }
 
     /// Waits until `ready` says so, nothing can be waited for any more, or `limit` is over; false in the last case.
+    /// `generation`: that in which the wait began.
     fn wait<'a>(
         &'a self,
         state: MutexGuard<'a, State>,
+        generation: u64,
         limit: Duration,
         ready: impl Fn(&State) -> bool,
     ) -> (MutexGuard<'a, State>, bool) {
-        let generation = state.generation;
         let waiting = |state: &mut State| state.generation == generation && state.check().is_ok() && !ready(state);
         let wait = self.changed.wait_timeout_while(state, limit, waiting);
         let (state, result) = wait.unwrap_or_else(PoisonError::into_inner);
@@ -77,8 +78,9 @@ impl Stream {
 
     /// Waits until no more than `frames` are inside. That has no limit of its own: a sink that is paused takes as long as it
     /// wants, and a flush, a stop or an error downstream ends the wait.
-    fn wait_for_room<'a>(&'a self, state: MutexGuard<'a, State>, frames: u64) -> MutexGuard<'a, State> {
-        self.wait(state, Duration::MAX, |state| state.ledger.in_flight() <= frames).0
+    fn wait_for_room(&self, state: MutexGuard<'_, State>, frames: u64) {
+        let generation = state.generation;
+        drop(self.wait(state, generation, Duration::MAX, |state| state.ledger.in_flight() <= frames));
     }
 
     /// Takes a buffer in: numbers it, waits for a worker, and makes the message for it.
@@ -86,6 +88,7 @@ impl Stream {
     /// `patience`: how long to wait for a worker. `max_age`: ns, 0 = any.
     pub(super) fn admit(
         &self,
+        seat: &Seat,
         buffer: gst::Buffer,
         patience: Duration,
         max_age: u64,
@@ -98,58 +101,64 @@ impl Stream {
         let generation = state.generation;
         // What the workers can hold, and this one: pushing and inferring overlap, and nothing piles up.
         let room = state.capacity() + 1;
-        let state = self.wait_for_room(state, room);
-        let (mut state, in_time) = self.wait(state, patience, |state| !state.idle.is_empty());
-        if state.generation != generation {
-            // The flush has counted this frame.
-            return Err(gst::FlowError::Flushing);
-        }
+        self.wait_for_room(state, room);
+        seat.ask(Wait::Frame);
+        let (mut state, in_time) = self.wait(self.lock(), generation, patience, |state| state.granted.is_some());
         let flow = state.check();
         let too_old = max_age > 0 && gst::get_timestamp().nseconds().saturating_sub(info.arrived) > max_age;
-        let (cause, text) = match flow {
-            Err(_) if state.failed => (Cause::WorkerRestart, None),
-            Err(_) => (Cause::Flush, None),
-            Ok(()) if !in_time => (Cause::WorkerRestart, Some(format!("no worker was ready within {patience:?}"))),
-            Ok(()) if too_old => (Cause::TooOld, None),
-            Ok(()) => {
+        let late = || format!("no worker was ready within {patience:?}");
+        let refusal = match (flow, state.granted) {
+            // The flush has counted this frame.
+            _ if state.generation != generation => None,
+            (Err(_), _) if state.failed => Some((Cause::WorkerRestart, None)),
+            (Err(_), _) => Some((Cause::Flush, None)),
+            (Ok(()), None) => Some((Cause::WorkerRestart, Some(late()))),
+            (Ok(()), _) if !in_time => Some((Cause::WorkerRestart, Some(late()))),
+            (Ok(()), _) if too_old => Some((Cause::TooOld, None)),
+            (Ok(()), Some(worker)) => {
+                state.granted = None;
                 let live = state.live.unwrap_or(false) || max_age > 0;
                 drop(state);
-                return Ok(self.dispatch(generation, &picture, buffer, info, live));
+                // Outside the lock: mapping may take its time.
+                let entry = seat.enter(info.seq);
+                let job = frame::prepare(&picture, buffer, info, entry).map(|mut job| {
+                    job.live = live;
+                    job
+                });
+                let admission = self.dispatch(generation, worker, job);
+                if matches!(admission, Admission::Dropped(_)) {
+                    seat.put_back(worker);
+                }
+                return Ok(admission);
             }
         };
-        state.drop_frame(cause);
+        if let Some((cause, _)) = &refusal {
+            state.drop_frame(*cause);
+        }
         drop(state);
         self.changed.notify_all();
-        flow.map(|()| Admission::Dropped(Some((cause, text))))
+        seat.withdraw();
+        match refusal {
+            None => Err(gst::FlowError::Flushing),
+            refusal => flow.map(|()| Admission::Dropped(refusal)),
+        }
     }
 
-    /// Makes the message and chooses the worker.
-    fn dispatch(
-        &self,
-        generation: u64,
-        picture: &Picture,
-        buffer: gst::Buffer,
-        info: FrameInfo,
-        live: bool,
-    ) -> Admission {
-        // Outside the lock: mapping may take its time.
-        let prepared = frame::prepare(picture, buffer, info);
+    /// Books a frame that goes to a worker.
+    fn dispatch(&self, generation: u64, worker: u64, job: Result<Box<Job>, String>) -> Admission {
         self.update(|state| {
             if state.generation != generation {
                 return Admission::Dropped(None);
             }
-            match prepared {
+            match job {
                 Ok(mut job) => {
                     job.ticket = state.order.promise();
                     job.stream = state.streams;
-                    job.live = live;
                     if state.keep_latest {
-                        state.latest = job.message.clone().map(|message| (job.info.seq, message));
+                        state.latest = job.message.clone().map(|message| (job.entry.number, message));
                     }
-                    match state.claim(&job) {
-                        Some(id) => Admission::Send(id, job),
-                        None => Admission::GiveBack(job),
-                    }
+                    state.given(&job);
+                    Admission::Send(worker, job)
                 }
                 Err(text) => {
                     state.drop_frame(Cause::DecodeError);
@@ -159,24 +168,24 @@ impl Stream {
         })
     }
 
-    /// Takes an idle worker for a frame, the one with the least to do.
-    pub(super) fn claim(&self, job: &Job) -> Option<u64> {
-        self.update(|state| state.claim(job))
-    }
-
     /// Waits until a worker could take another frame, so that a leaky queue upstream keeps the newest one until then.
-    pub(super) fn wait_for_idle(&self, patience: Duration) -> Result<gst::FlowSuccess, gst::FlowError> {
+    pub(super) fn wait_for_idle(&self, seat: &Seat, patience: Duration) -> Result<gst::FlowSuccess, gst::FlowError> {
         let state = self.lock();
-        let room = state.capacity();
-        let state = self.wait_for_room(state, room);
-        let (state, _) = self.wait(state, patience, |state| !state.idle.is_empty());
-        state.check()?;
-        Ok(gst::FlowSuccess::Ok)
+        let (generation, room) = (state.generation, state.capacity());
+        self.wait_for_room(state, room);
+        seat.ask(Wait::Chance);
+        let (state, _) = self.wait(self.lock(), generation, patience, |state| state.invited);
+        let flow = state.check();
+        drop(state);
+        seat.withdraw();
+        flow.map(|()| gst::FlowSuccess::Ok)
     }
 
     /// Waits until everything taken in has been pushed; false when that took longer than `limit`.
     pub(super) fn drain(&self, limit: Duration) -> bool {
-        self.wait(self.lock(), limit, |state| state.order.is_empty() && state.pushing.is_none()).1
+        let state = self.lock();
+        let generation = state.generation;
+        self.wait(state, generation, limit, |state| state.order.is_empty() && state.pushing.is_none()).1
     }
 
     /// Waits, while flushing, for the push that is under way; downstream is flushing too, so that it ends at once.
@@ -243,8 +252,10 @@ impl Stream {
             match flow {
                 Ok(_) => state.ledger.forward(),
                 Err(_) => {
-                    state.ledger.drop_frame(Cause::Flush);
-                    state.lost.add(Cause::Flush, 1);
+                    // A stop makes the push that is under way fail.
+                    let cause = if state.active { Cause::Flush } else { Cause::Shutdown };
+                    state.ledger.drop_frame(cause);
+                    state.lost.add(cause, 1);
                     // Nobody was told of these.
                     state.lost.merge(&push.lost);
                 }
@@ -300,22 +311,6 @@ impl Stream {
         })
     }
 
-    /// A worker can take a frame, or (none) cannot any more.
-    pub(super) fn set_idle(&self, who: Who, load: Option<usize>) {
-        self.update(|state| {
-            state.idle.retain(|(id, _)| *id != who.id);
-            // One that has just been replaced gets nothing more.
-            if let Some(load) = load.filter(|_| state.workers.iter().any(|worker| worker.who == who)) {
-                state.idle.push((who.id, load));
-            }
-        });
-    }
-
-    /// Whether a worker could take a frame now.
-    pub(super) fn is_any_idle(&self) -> bool {
-        !self.lock().idle.is_empty()
-    }
-
     /// Keeps the latest frame from now on, or lets go of it.
     pub(super) fn keep_latest(&self, keep: bool) {
         let mut state = self.lock();
@@ -326,15 +321,15 @@ impl Stream {
         drop(old);
     }
 
-    /// The latest frame that was kept.
-    pub(super) fn latest(&self) -> Option<(u64, Arc<Message>)> {
-        self.lock().latest.clone()
+    /// The latest frame that was kept, with its number and when it came, ns of the monotonic clock.
+    pub(super) fn latest(&self) -> Option<(u64, (u64, Arc<Message>))> {
+        let state = self.lock();
+        state.latest.clone().map(|latest| (state.arrived.unwrap_or(0), latest))
     }
 
     /// Another crew does the work from now on; whether the one before never had a result.
     pub(super) fn taken_over(&self, crew: u64, members: Vec<(Who, Ready)>) -> bool {
         self.update(|state| {
-            state.idle.clear();
             let old = std::mem::take(&mut state.workers);
             state.workers = members
                 .into_iter()
@@ -352,11 +347,6 @@ impl Stream {
             state.swaps.done += 1;
             state.newcomers.replace(Newcomers { crew, first: None }).is_some()
         })
-    }
-
-    /// No worker will ever take a frame again.
-    pub(super) fn fail(&self) {
-        self.update(|state| state.failed = true);
     }
 
     /// The pads become active, or cease to be.
