@@ -97,6 +97,9 @@ install: build ## install plugin, daemon, worker and pipelines under PREFIX (DES
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/orion
 	install -m 644 gst-orion/core/schema/*.json $(DESTDIR)$(PREFIX)/share/orion/schema
 	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -d $(DESTDIR)$(PREFIX)/share/orion/ops $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 644 ops/*.yaml ops/*.json $(DESTDIR)$(PREFIX)/share/orion/ops
+	sed 's|/usr/local|$(PREFIX)|' ops/orion-launch.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/orion-launch.service
 	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
 
 clean: ## remove what was built

@@ -23,9 +23,11 @@ use crate::{
     control::{Action, Errand, Heard, Link, Reception},
     http::{BindError, Http},
     metrics::{Metrics, Stages},
+    notify::{Notifier, Sight},
     overview::Overview,
     pipeline::Note,
     sensor::{LEAST, Sensor, SensorError},
+    stats_line::StatsLines,
     status::Book,
 };
 
@@ -79,12 +81,15 @@ pub(crate) struct Daemon {
     leaving: JoinSet<(Option<Request>, Sensor)>,
     overview: Overview,
     stages: Stages,
+    notifier: Notifier,
+    lines: StatsLines,
     /// Of a daemon with a list of cameras.
     reception: Option<Reception>,
     link: Link,
     broker: Option<Broker>,
     broker_uri: String,
     config: Config,
+    started: Instant,
     /// Told to those who listen when it stops.
     reason: String,
 }
@@ -142,11 +147,14 @@ impl Daemon {
             leaving: JoinSet::new(),
             overview,
             stages,
+            notifier: Notifier::new(),
+            lines: StatsLines::default(),
             reception,
             link,
             broker: None,
             broker_uri,
             config: config.clone(),
+            started: Instant::now(),
             reason: String::new(),
         };
         for sensor in daemon.sensors.values_mut() {
@@ -214,7 +222,11 @@ impl Daemon {
                         return Ok(Why::Command);
                     }
                 }
-                config = reload() => self.reload(config).await,
+                config = reload() => {
+                    self.notifier.reloading();
+                    self.reload(config).await;
+                    self.notifier.reloaded();
+                }
                 error = failed(&mut self.broker) => return Err(error.into()),
                 Some(Ok((request, sensor))) = self.leaving.join_next() => self.left(request, &sensor),
                 _ = look.tick() => self.look().await,
@@ -224,6 +236,7 @@ impl Daemon {
 
     async fn look(&mut self) {
         self.sensors.values_mut().for_each(Sensor::look);
+        self.tell();
         let now = Instant::now();
         let due: Vec<_> = self.broken.extract_if(.., |_, at| *at <= now).map(|(id, _)| id).collect();
         for config in self.config.sensors().into_iter().filter(|config| due.contains(&config.instance_id)) {
@@ -232,6 +245,27 @@ impl Daemon {
             if let Err(error) = self.watch_camera(&config).await {
                 self.give_up_for_now(&id, &error);
             }
+        }
+    }
+
+    /// Tells systemd and the log how it goes.
+    fn tell(&mut self) {
+        let now = Instant::now();
+        let interval = Duration::from_secs_f64(self.config.log.stats_interval_s);
+        let since = self.lines.told().unwrap_or(self.started);
+        let lines = !interval.is_zero() && now.saturating_duration_since(since) >= interval;
+        if !lines && !self.notifier.is_due() {
+            return;
+        }
+        let cameras: Vec<_> = self.sensors.values().map(|sensor| sensor.status().snapshot()).collect();
+        if lines {
+            self.lines.lines(now, &cameras).iter().for_each(|line| tracing::info!("{line}"));
+        }
+        if self.notifier.is_due() {
+            let sights = self.sensors.values().zip(&cameras);
+            let sights =
+                sights.map(|(sensor, camera)| (camera.instance_id.clone(), Sight::of(camera, sensor.is_wanted())));
+            self.notifier.look(self.overview.readiness().verdict(), &sights.collect());
         }
     }
 
@@ -384,6 +418,7 @@ impl Daemon {
         let limit = self.sensors.values().map(|sensor| sensor.config().shutdown_timeout_s).fold(0.0, f64::max);
         let limit = Duration::from_secs_f64(if limit > 0.0 { limit } else { self.config.shutdown_timeout_s });
         tracing::info!("stopping ({}), within {limit:.1?}", self.reason);
+        self.notifier.stopping();
         for sensor in self.sensors.values() {
             sensor.voice().event(Event::Stopping { reason: self.reason.clone() });
         }

@@ -14,11 +14,13 @@ mod inlet;
 mod launch;
 mod logging;
 mod metrics;
+mod notify;
 mod overview;
 mod pipeline;
 mod run;
 mod sensor;
 mod source;
+mod stats_line;
 mod status;
 
 use std::{io::Write, path::Path, process::ExitCode};

@@ -144,6 +144,11 @@ impl Sensor {
         self.act();
     }
 
+    /// Whether its frames are to be looked at.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.over && !self.desk.is_paused()
+    }
+
     /// Whether nothing more comes out of the pipeline.
     pub(crate) fn is_over(&self) -> bool {
         self.over

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What Prometheus reads: both formats by its own parsers, the same books as everywhere, counters that never go back."""
+"""What Prometheus reads: both formats by its own parsers, the same books, counters that never go back."""
 
 import json
 import urllib.request

@@ -89,6 +89,11 @@ impl Desk {
         &self.config
     }
 
+    /// Whether inference is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Where events are told.
     pub(crate) fn voice(&self) -> &Voice {
         &self.voice
