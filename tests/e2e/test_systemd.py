@@ -68,7 +68,7 @@ def test_a_worker_that_hangs_is_no_progress(manager, start):
 
     # Until the worker is found out; one more look may have seen the last result.
     daemon.wait_for_event("worker_lost")
-    assert manager.said[said:].count("WATCHDOG=1") <= 2
+    assert manager.said[said:].count("WATCHDOG=1") <= 4, "it would be ten"
 
 
 def test_alerts_and_dashboard_name_metrics_that_exist(start):
