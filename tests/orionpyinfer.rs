@@ -167,6 +167,22 @@ fn a_hung_worker_is_killed_after_its_frame_timeout() {
 }
 
 #[test]
+fn a_frame_timeout_counts_for_workers_at_work() {
+    let mut rig = Rig::new("--at 20=hang", &[("frame-timeout", "60000000000")]);
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 0);
+    rig.set("frame-timeout", "200000000");
+    // It is told behind the frames that are under way, so not of the very next one.
+    for seq in 1..20 {
+        rig.push().unwrap();
+        assert_eq!(rig.pull_seq(), seq);
+    }
+    rig.push().unwrap();
+    assert!(rig.warning().contains("did not answer within 200ms (frame-timeout)"));
+    rig.assert_settled(21, 20);
+}
+
+#[test]
 fn a_frame_that_a_worker_does_not_take_in_time_is_dropped() {
     let timeouts = [("write-timeout", "100000000"), ("frame-timeout", "400000000")];
     let mut rig = Rig::new("--start deaf", &timeouts);

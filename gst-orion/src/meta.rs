@@ -22,11 +22,14 @@ use orion_core::{
     timestamp,
     wire::{Detection, RoiProcessing},
 };
+use serde::Deserialize;
 
 /// Name of the custom meta with a frame's number and time.
 pub const FRAME_META: &str = "OrionFrameMeta";
 /// Name of the custom meta with a worker's result.
 pub const INFERENCE_META: &str = "OrionInferenceMeta";
+/// Type of the results of a worker that looks for persons.
+pub const PERSON: &str = "person_detection";
 /// Type of the region meta that says where to look.
 pub const ATTENTION_TYPE: &str = "orion/attention";
 
@@ -92,6 +95,19 @@ pub struct Inference {
     pub answered: u64,
     /// Frames lost since the result before, by cause.
     pub lost: BTreeMap<String, u64>,
+}
+
+/// What the newest result on a frame comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// When the first Orion element got the frame, ns on [`gst::get_timestamp`]'s clock.
+    pub arrived: u64,
+    /// How many detections there are.
+    pub count: u64,
+    /// Whether the worker was to look at the whole frame.
+    pub full: bool,
+    /// Whether it is a result of the type [`PERSON`].
+    pub person: bool,
 }
 
 /// The camera's own time of a frame, ns since 1970, when the stream carries it (rtspsrc `add-reference-timestamp-meta`).
@@ -243,6 +259,36 @@ pub fn inferences(buffer: &gst::BufferRef) -> Vec<Inference> {
         .collect()
 }
 
+/// Of a result, what [`look`] reads; the rest is passed over.
+#[derive(Deserialize)]
+struct Counted {
+    data: Count,
+}
+
+#[derive(Deserialize)]
+struct Count {
+    count: u64,
+}
+
+/// Reads the result that was added last, without copying it; none where there is none, or no frame's identity.
+pub fn look(buffer: &gst::BufferRef) -> Option<Look> {
+    let custom = |meta: &gst::MetaRef<'_, gst::Meta>| {
+        meta.try_as_custom_meta().is_some_and(|meta| meta.has_name(INFERENCE_META))
+    };
+    let newest = buffer.iter_meta::<gst::Meta>().filter(custom).last()?;
+    let result = newest.try_as_custom_meta()?.structure();
+    let frame = CustomMeta::from_buffer(buffer, FRAME_META).ok()?;
+    let frame = frame.structure();
+    let counted: Counted = serde_json::from_str(result.get("result").ok()?).ok()?;
+    Some(Look {
+        arrived: frame.get("arrived").ok()?,
+        count: counted.data.count,
+        // Without a plan the whole frame is looked at.
+        full: !frame.has_field("attention") || frame.get("since-sweep") == Ok(0u64),
+        person: result.get::<&str>("type") == Ok(PERSON),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use orion_core::wire::{RoiSource, TargetSize};
@@ -279,9 +325,9 @@ mod tests {
         info.planned.as_mut().unwrap().since_sweep = None;
         set_frame(buffer, &info).unwrap();
         assert_eq!(frame(buffer), Some(info.clone()));
-        info.planned = None;
+        let planned = info.planned.take().unwrap();
         set_frame(buffer, &info).unwrap();
-        assert_eq!(frame(buffer), Some(info));
+        assert_eq!(frame(buffer), Some(info.clone()));
 
         let person = Inference {
             kind: "person_detection".into(),
@@ -293,7 +339,22 @@ mod tests {
         let motion = Inference { kind: "motion_detection".into(), lost: BTreeMap::new(), ..person.clone() };
         add_inference(buffer, &person).unwrap();
         add_inference(buffer, &motion).unwrap();
-        assert_eq!(inferences(buffer), [person, motion]);
+        assert_eq!(inferences(buffer), [person.clone(), motion]);
+
+        info.planned = Some(planned);
+        set_frame(buffer, &info).unwrap();
+        assert_eq!(look(buffer), None, "{{}} has no count");
+        for (kind, since_sweep, full) in [(PERSON, Some(0), true), ("x", Some(5), false), (PERSON, None, false)] {
+            info.planned.as_mut().unwrap().since_sweep = since_sweep;
+            set_frame(buffer, &info).unwrap();
+            let result =
+                r#"{"type": "y", "data": {"detections": [{"bbox": {"x": 1.5}}, null], "count": 2, "metadata": {}}}"#;
+            add_inference(buffer, &Inference { kind: kind.into(), result: result.into(), ..person.clone() }).unwrap();
+            assert_eq!(look(buffer), Some(Look { arrived: 9, count: 2, full, person: kind == PERSON }));
+        }
+        info.planned = None;
+        set_frame(buffer, &info).unwrap();
+        assert!(look(buffer).is_some_and(|look| look.full), "nobody planned anything");
     }
 
     #[test]

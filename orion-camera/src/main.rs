@@ -3,6 +3,7 @@
 
 mod clip;
 mod picture;
+mod scene;
 mod server;
 mod stop;
 
@@ -14,6 +15,7 @@ use clap::Parser;
 use crate::{
     clip::Clip,
     picture::{Codec, Picture},
+    scene::Pattern,
     server::{Content, Server},
     stop::Signals,
 };
@@ -25,8 +27,11 @@ use crate::{
 #[command(version)]
 struct Arguments {
     /// An H.264 or H.265 clip to serve in a loop, as it is; without it a moving test picture is served
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["codec", "width", "height", "fps", "resolution_change"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pattern", "codec", "width", "height", "fps", "resolution_change"])]
     clip: Option<PathBuf>,
+    /// What the test picture shows
+    #[arg(long, value_enum, default_value_t = Pattern::Ball)]
+    pattern: Pattern,
     /// How the test picture is encoded
     #[arg(long, value_enum, default_value_t = Codec::H264)]
     codec: Codec,
@@ -62,8 +67,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let content = match arguments.clip {
         Some(path) => Content::Clip(Clip::open(&path)?),
         None => {
-            let picture = Picture::new(arguments.codec, arguments.width, arguments.height, arguments.fps)?;
-            Content::Picture(picture.changing(arguments.resolution_change))
+            let Arguments { pattern, codec, width, height, fps, .. } = arguments;
+            Content::Picture(Picture::new(pattern, codec, width, height, fps)?.changing(arguments.resolution_change))
         }
     };
     let login = arguments.user.zip(arguments.password);

@@ -137,7 +137,8 @@ impl Daemon {
             "" => None,
             bind => {
                 let metrics = config.http.metrics.then(|| Metrics::new(overview.clone(), &stages));
-                Some(Http::start(bind, overview.clone(), metrics).await?)
+                let overview = overview.clone();
+                Some(Http::start(bind, move || overview.readiness(), metrics).await?)
             }
         };
         let mut daemon = Self {
@@ -419,8 +420,9 @@ impl Daemon {
         let limit = Duration::from_secs_f64(if limit > 0.0 { limit } else { self.config.shutdown_timeout_s });
         tracing::info!("stopping ({}), within {limit:.1?}", self.reason);
         self.notifier.stopping();
-        for sensor in self.sensors.values() {
+        for sensor in self.sensors.values_mut() {
             sensor.voice().event(Event::Stopping { reason: self.reason.clone() });
+            sensor.take_leave();
         }
         let start = Instant::now();
         let least = LEAST.min(limit / 10);

@@ -105,6 +105,7 @@ mod tests {
                 processes: workers.iter().enumerate().map(process).collect(),
                 ..Worker::default()
             }],
+            presence: None,
             ledger: Vec::new(),
         }
     }

@@ -16,7 +16,10 @@ use orion_core::{
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::pipeline::Note;
+use crate::{
+    eye::{self, Eye},
+    pipeline::Note,
+};
 
 /// What the stream does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -50,6 +53,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Inlet {
     state: Mutex<State>,
+    eye: Eye,
     created: Instant,
     notes: UnboundedSender<Note>,
 }
@@ -99,7 +103,7 @@ impl Inlet {
             },
             streams: 0,
         };
-        Self { state: Mutex::new(state), created: now, notes }
+        Self { state: Mutex::new(state), eye: Eye::default(), created: now, notes }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -111,12 +115,18 @@ impl Inlet {
     pub(crate) fn watch(self: std::sync::Arc<Self>, pad: &gst::Pad) {
         pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
             if let Some(event) = info.event() {
-                if event.type_() == gst::EventType::StreamStart {
-                    self.begin();
+                match event.view() {
+                    gst::EventView::StreamStart(_) => self.begin(),
+                    gst::EventView::Caps(caps) => self.eye.caps(caps.caps()),
+                    _ => {}
                 }
                 return gst::PadProbeReturn::Ok;
             }
-            let time = info.buffer().and_then(|buffer| running_time(pad, buffer));
+            let buffer = info.buffer();
+            if let Some(buffer) = buffer {
+                self.eye.frame(eye::now(), buffer);
+            }
+            let time = buffer.and_then(|buffer| running_time(pad, buffer));
             match self.admit(time, Instant::now()) {
                 true => gst::PadProbeReturn::Ok,
                 // With `Drop` GStreamer 1.22 misses the buffer that the bindings have taken already.
@@ -211,6 +221,11 @@ impl Inlet {
     /// What the camera sends, Hz, over the last seconds; none unless frames come.
     pub(crate) fn fps(&self) -> Option<f64> {
         self.lock().meter.fps(self.created.elapsed())
+    }
+
+    /// What looks at the pictures.
+    pub(crate) fn eye(&self) -> &Eye {
+        &self.eye
     }
 
     /// What became of the frames.

@@ -8,20 +8,28 @@ mod config;
 mod control;
 mod daemon;
 mod demo;
+mod eye;
 mod health;
 mod http;
 mod inlet;
 mod launch;
 mod logging;
+mod looks;
 mod metrics;
 mod notify;
 mod overview;
 mod pipeline;
+mod presence;
+mod record;
+mod rules;
 mod run;
 mod sensor;
+mod sights;
 mod source;
 mod stats_line;
 mod status;
+mod vigil;
+mod watchdog;
 
 use std::{io::Write, path::Path, process::ExitCode};
 

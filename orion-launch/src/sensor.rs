@@ -18,8 +18,10 @@ use crate::{
     control::{Action, Desk, News, Parts, Voice},
     metrics::Stages,
     pipeline::{Note, Pipeline, PipelineError},
+    record::Record,
     source,
     status::{Book, Status},
+    vigil::Vigil,
 };
 
 /// The least time for what comes last, however late it is.
@@ -42,6 +44,7 @@ pub(crate) struct Sensor {
     desk: Desk,
     news: News,
     status: Status,
+    vigil: Vigil,
     /// Nothing more comes out of the pipeline.
     over: bool,
 }
@@ -66,14 +69,16 @@ impl Sensor {
             inlet: pipeline.inlet().clone(),
             elements,
             started: Instant::now(),
+            record: Record::default(),
         };
         let parts = Parts::new(&status.elements, pipeline.size(), pipeline.inlet().clone(), built);
         parts.hasten(config.shutdown_timeout_s);
         for line in parts.unserved() {
             tracing::warn!("commands that this pipeline cannot serve: {line}");
         }
+        let vigil = Vigil::new(config, &status.elements, built, &status);
         let desk = Desk::new(config, parts, status.clone(), voice);
-        Ok(Self { pipeline, desk, news: News::default(), status, over: false })
+        Ok(Self { pipeline, desk, news: News::default(), status, vigil, over: false })
     }
 
     /// Lets it run.
@@ -142,6 +147,12 @@ impl Sensor {
     pub(crate) fn look(&mut self) {
         self.desk.advance();
         self.act();
+        self.vigil.look(&self.desk, &self.status);
+    }
+
+    /// Says that nobody looks any more.
+    pub(crate) fn take_leave(&mut self) {
+        self.vigil.end(self.desk.config(), self.desk.voice(), &self.status);
     }
 
     /// Whether its frames are to be looked at.

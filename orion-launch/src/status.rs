@@ -4,12 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use gst::prelude::*;
-use orion_core::{camera::LossCause, ledger::Ledger, report::Report, timestamp};
+use orion_core::{camera::LossCause, health::Presence, ledger::Ledger, report::Report, timestamp};
 use serde::Serialize;
 
 use crate::{
     config::SourceKind,
     inlet::{Inlet, StreamState},
+    record::Record,
     source,
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct Snapshot {
     pub(crate) stream: Stream,
     pub(crate) broker: Broker,
     pub(crate) workers: Vec<Worker>,
+    /// What can be said of persons; none = it is not looked for.
+    pub(crate) presence: Option<Presence>,
     pub(crate) ledger: Vec<Book>,
 }
 
@@ -75,6 +78,10 @@ pub(crate) struct Worker {
     pub(crate) drop_rate: f64,
     pub(crate) avg_latency_ms: f64,
     pub(crate) last_seen_at: Option<String>,
+    /// Processes that have taken the place of one that ended or hung.
+    pub(crate) restarts: u64,
+    /// How often the watchdog has had all of them started anew.
+    pub(crate) watchdog_restarts: u64,
     pub(crate) processes: Vec<Process>,
 }
 
@@ -120,7 +127,8 @@ impl Book {
         }
     }
 
-    fn of_stats(element: &str, stats: &gst::StructureRef) -> Self {
+    /// Of an element's `stats`.
+    pub(crate) fn of_stats(element: &str, stats: &gst::StructureRef) -> Self {
         let dropped = stats.get::<gst::Structure>("dropped").ok();
         let causes =
             dropped.iter().flat_map(|d| d.iter()).filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?)));
@@ -161,6 +169,8 @@ pub(crate) struct Status {
     pub(crate) inlet: Arc<Inlet>,
     pub(crate) elements: Vec<gst::Element>,
     pub(crate) started: Instant,
+    /// What the elements do not know.
+    pub(crate) record: Record,
 }
 
 impl Status {
@@ -186,6 +196,7 @@ impl Status {
             },
             broker: Broker { uri: self.broker_uri.clone(), ..Broker::default() },
             workers: Vec::new(),
+            presence: self.record.presence(),
             ledger: vec![Book::of_ledger("source", &gate)],
         };
         for element in &self.elements {
@@ -201,6 +212,7 @@ impl Status {
         let limited = snapshot.ledger.iter().filter_map(|book| book.dropped.get("rate_limit")).sum();
         for worker in &mut snapshot.workers {
             worker.rate_limit = limited;
+            worker.watchdog_restarts = self.record.restarts(&worker.name);
         }
         snapshot
     }
@@ -215,7 +227,8 @@ fn read_broker(broker: &mut Broker, stats: &gst::StructureRef) {
     broker.last_error = text(stats, "last-error");
 }
 
-fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
+/// An inference element by its `stats`.
+pub(crate) fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
     let sum = |wanted: &dyn Fn(&str) -> bool| -> u64 {
         book.dropped.iter().filter(|(cause, _)| wanted(cause)).map(|(_, n)| n).sum()
     };
@@ -223,6 +236,18 @@ fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
     let processes = stats.get::<gst::Array>("workers").ok();
     let processes =
         processes.iter().flat_map(|list| list.iter()).filter_map(|value| value.get::<gst::Structure>().ok());
+    let processes: Vec<_> = processes
+        .map(|p| Process {
+            index: p.get("index").unwrap_or(0),
+            state: text(&p, "state"),
+            pid: p.get("pid").unwrap_or(0),
+            restarts: number(&p, "restarts"),
+            memory_bytes: number(&p, "memory"),
+            model_size: text(&p, "model-size"),
+            model_file: text(&p, "model-file"),
+            last_error: text(&p, "last-error"),
+        })
+        .collect();
     Worker {
         name: name.to_owned(),
         frames_processed: book.forwarded,
@@ -232,18 +257,9 @@ fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Worker {
         drop_rate: ratio(overload, book.forwarded + overload),
         avg_latency_ms: stats.get("average-latency-ms").unwrap_or(0.0),
         last_seen_at: Some(number(stats, "last-result")).filter(|ns| *ns > 0).map(timestamp::rfc3339),
-        processes: processes
-            .map(|p| Process {
-                index: p.get("index").unwrap_or(0),
-                state: text(&p, "state"),
-                pid: p.get("pid").unwrap_or(0),
-                restarts: number(&p, "restarts"),
-                memory_bytes: number(&p, "memory"),
-                model_size: text(&p, "model-size"),
-                model_file: text(&p, "model-file"),
-                last_error: text(&p, "last-error"),
-            })
-            .collect(),
+        restarts: processes.iter().map(|process| process.restarts).sum(),
+        watchdog_restarts: 0,
+        processes,
     }
 }
 

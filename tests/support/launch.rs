@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 #[path = "contract.rs"]
-mod contract;
+pub mod contract;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

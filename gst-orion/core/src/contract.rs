@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     command::Request,
     gap::Gap,
-    health::{Ack, Happened, State},
+    health::{Ack, Happened, Presence, State},
     profile::{dlstreamer, frigate},
     report::Report,
     status::Status,
@@ -45,6 +45,7 @@ pub const MESSAGES: &[Message] = &[
     Message::json::<Ack>("ack", "care/health/{instance_id}", "Answer to a command"),
     Message::json::<Happened>("event", "care/health/{instance_id}", "Something that happened"),
     Message::json::<State>("state", "care/state/{instance_id}", "The configuration in force").retained(),
+    Message::json::<Presence>("presence", "care/presence/{instance_id}", "Whether somebody is there").retained(),
 ];
 
 /// What stands for a parameter of an address.

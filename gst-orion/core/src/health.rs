@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{camera::LossCause, command::Id, timestamp, warmup::WarmupReport};
+use crate::{camera::LossCause, command::Id, presence, timestamp, warmup::WarmupReport};
 
 /// Characters of an answer's error, at most.
 const MAX_ERROR: usize = 2000;
@@ -124,6 +124,24 @@ pub enum Event {
         /// Why it was needed.
         reason: String,
     },
+    /// Workers took a frame and gave no answer for too long: they are replaced.
+    WatchdogRestart {
+        /// Their element.
+        worker: String,
+        /// How long nothing had come, s.
+        #[schemars(range(min = 0))]
+        waited_s: f64,
+        /// How often that was done to this element since the daemon's start, this time included.
+        #[schemars(range(min = 1))]
+        restarts: u64,
+    },
+    /// That has not helped.
+    WatchdogFailed {
+        /// Their element.
+        worker: String,
+        /// What a person has to do.
+        text: String,
+    },
     /// Other workers have taken over, and the first result of theirs is there.
     ModelReloaded {
         /// Their element.
@@ -200,6 +218,29 @@ pub struct State {
     pub config: Value,
 }
 
+/// Whether somebody is there; the broker keeps the last one. It holds only while `status` says `online`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Presence {
+    /// Whose.
+    #[schemars(regex(pattern = crate::contract::INSTANCE_ID))]
+    pub instance_id: String,
+    /// What can be said.
+    pub state: presence::State,
+    /// Persons seen by the newest look; 0 unless present.
+    pub count: u64,
+    /// Since when it is so: RFC 3339, UTC, nanoseconds.
+    #[schemars(regex(pattern = timestamp::PATTERN))]
+    pub since: String,
+    /// Age of the newest look, ms; null = there was none.
+    pub evidence_age_ms: Option<u64>,
+    /// Why it cannot be told; left out unless unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<presence::Reason>,
+    /// When it was said: RFC 3339, UTC, nanoseconds.
+    #[schemars(regex(pattern = timestamp::PATTERN))]
+    pub timestamp: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,5 +264,26 @@ mod tests {
             {"event": "stream_lost", "cause": "stalled", "detail": "x", "epoch": 2, "timestamp": "t"});
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Happened>(json).unwrap(), said);
+    }
+
+    #[test]
+    fn a_presence_has_a_reason_only_where_it_is_unknown() {
+        let presence = Presence {
+            instance_id: "a".into(),
+            state: presence::State::Unknown,
+            count: 0,
+            since: "s".into(),
+            evidence_age_ms: None,
+            reason: Some(presence::Reason::StreamLost),
+            timestamp: "t".into(),
+        };
+        let expected = serde_json::json!({"instance_id": "a", "state": "unknown", "count": 0, "since": "s",
+            "evidence_age_ms": null, "reason": "stream_lost", "timestamp": "t"});
+        assert_eq!(serde_json::to_value(&presence).unwrap(), expected);
+        let present =
+            Presence { state: presence::State::Present, count: 2, evidence_age_ms: Some(80), reason: None, ..presence };
+        let json = serde_json::to_value(&present).unwrap();
+        assert_eq!((&json["state"], &json["count"], json.get("reason")), (&"present".into(), &2.into(), None));
+        assert_eq!(serde_json::from_value::<Presence>(json).unwrap(), present);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The logic of Orion over plain values: no GStreamer, no async runtime, no I/O.
 
+pub mod bulletin;
 pub mod camera;
 pub mod command;
 pub mod contract;

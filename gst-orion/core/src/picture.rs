@@ -2,6 +2,7 @@
 //! Whether a camera shows anything: a few lines of each frame tell a frozen and a black picture.
 
 use std::{
+    collections::VecDeque,
     hash::{DefaultHasher, Hasher},
     time::Duration,
 };
@@ -13,6 +14,9 @@ pub const LINES: usize = 16;
 const DARK: f64 = 24.0;
 /// Standard deviation of the brightness below which nothing can be made out.
 const FLAT: f64 = 3.0;
+
+/// Times that [`News`] remembers: at five looks a second, half a minute, longer than any worker takes.
+const KEPT: usize = 150;
 
 /// What a frame's lines come to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,6 +100,33 @@ impl Watcher {
             None
         }
     }
+
+    /// Whether the newest frame shows anything that the one before did not; limits as for [`Watcher::flaw`]: repeated or black
+    /// frames count where these are not looked for.
+    pub fn is_news(&self, frozen_after: Duration, black_after: Duration) -> bool {
+        (frozen_after.is_zero() || self.same.is_none()) && (black_after.is_zero() || self.black.is_none())
+    }
+}
+
+/// When frames showed something new. What is found on a repeated picture is no newer than the picture: a camera that freezes, and
+/// is not known to have, must not make a room look empty.
+#[derive(Debug, Clone, Default)]
+pub struct News(VecDeque<Duration>);
+
+impl News {
+    /// A frame of that time showed something new. Times do not go back.
+    pub fn at(&mut self, at: Duration) {
+        if self.0.len() >= KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(at);
+    }
+
+    /// When what was to be seen at `at` was new; none = that is not known any more, or nothing was ever new.
+    pub fn of(&self, at: Duration) -> Option<Duration> {
+        let later = self.0.partition_point(|news| *news <= at);
+        later.checked_sub(1).and_then(|index| self.0.get(index)).copied()
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +177,26 @@ mod tests {
             watcher.frame(Duration::from_secs(n), &Luma::of([still().as_slice()]));
         }
         assert_eq!(watcher.flaw(Duration::ZERO, Duration::ZERO), None, "not looked for");
+    }
+
+    #[test]
+    fn a_repeated_picture_is_as_old_as_it_was_new() {
+        let (mut watcher, mut news) = (Watcher::default(), News::default());
+        assert_eq!(news.of(Duration::from_secs(1)), None);
+        let (dark, other) = (vec![16; 128], noisy(90, 1));
+        for (n, picture) in [still(), still(), other.clone(), other.clone(), dark, other].iter().enumerate() {
+            let at = Duration::from_secs(n as u64 + 1);
+            watcher.frame(at, &Luma::of(picture.chunks(8)));
+            if watcher.is_news(LIMIT, LIMIT) {
+                news.at(at);
+            }
+            assert!(watcher.is_news(Duration::ZERO, Duration::ZERO), "not looked for");
+        }
+        let of = |news: &News, at| news.of(Duration::from_millis(at)).map(|news| news.as_secs());
+        let known = [500, 1000, 2500, 3000, 5900, 7000].map(|at| of(&news, at));
+        assert_eq!(known, [None, Some(1), Some(1), Some(3), Some(3), Some(6)]);
+        (0..2 * KEPT as u64).for_each(|n| news.at(Duration::from_secs(10 + n)));
+        assert_eq!((of(&news, 7000), news.0.len()), (None, KEPT));
     }
 
     #[test]

@@ -85,44 +85,56 @@ struct Look {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Watcher {
     blind: Option<Reason>,
+    /// When nothing was in the way any more.
+    clear_since: Duration,
     last: Option<Look>,
-    /// The newest look at the whole frame, counted from when the frame was taken.
+    /// The newest look at the whole frame in this run of looks, counted from when the frame was taken.
     last_full: Option<Duration>,
     /// Since when each look has seen persons, or each has seen nobody.
     run_since: Duration,
+    /// When the evidence was too old last.
+    lapsed: Duration,
     state: State,
     since: Duration,
     reason: Option<Reason>,
 }
 
 impl Watcher {
-    /// What is in the way from now on; none = nothing. The worst of several is to be handed in.
-    pub fn blind(&mut self, blind: Option<Reason>) {
+    /// What is in the way from `now` on; none = nothing. The worst of several is to be handed in.
+    pub fn blind(&mut self, now: Duration, blind: Option<Reason>) {
         // What was seen before says nothing of what happened meanwhile.
         if self.blind.is_some() && blind.is_none() {
             self.last = None;
             self.last_full = None;
+            self.clear_since = now;
         }
         self.blind = blind;
     }
 
     /// A frame taken at `at` was looked at: persons on it, and how long before it the whole frame was looked at (zero = it was this one;
     /// none = never).
-    pub fn looked(&mut self, at: Duration, count: u64, since_full: Option<Duration>) {
-        if self.blind.is_some() || self.last.is_some_and(|last| at < last.at) {
+    pub fn looked(&mut self, at: Duration, count: u64, since_full: Option<Duration>, rules: &Rules) {
+        // A frame that was taken while something was in the way shows nothing, however late its answer comes.
+        if self.blind.is_some() || at < self.clear_since || self.last.is_some_and(|last| at < last.at) {
             return;
         }
-        let changed = self.last.is_none_or(|last| (last.count > 0) != (count > 0));
-        if changed {
+        // Between two looks that far apart anything may have happened.
+        let apart = |last: Look| at.saturating_sub(last.at) > rules.evidence_timeout;
+        if self.last.is_none_or(|last| (last.count > 0) != (count > 0) || apart(last)) {
             self.run_since = at;
+            self.last_full = None;
         }
         self.last = Some(Look { at, count });
-        let full = since_full.and_then(|since| at.checked_sub(since));
+        // One at which somebody was seen does not tell that nobody is there.
+        let full = since_full.and_then(|since| at.checked_sub(since)).filter(|full| *full >= self.run_since);
         self.last_full = self.last_full.max(full);
     }
 
     /// What can be said now.
     pub fn presence(&mut self, now: Duration, rules: &Rules) -> Presence {
+        if self.last.is_some_and(|last| now.saturating_sub(last.at) > rules.evidence_timeout) {
+            self.lapsed = now;
+        }
         let (state, reason) = self.judge(now, rules);
         if state != self.state {
             self.since = now;
@@ -149,7 +161,8 @@ impl Watcher {
         if !recent(last.at) {
             return unknown(Reason::EvidenceTooOld);
         }
-        let (seen, run) = (last.count > 0, last.at.saturating_sub(self.run_since));
+        // An answer that came late bridges no time of which nothing could be told.
+        let (seen, run) = (last.count > 0, last.at.saturating_sub(self.run_since.max(self.lapsed)));
         if seen && (run >= rules.present_after || self.state == State::Present) {
             return (State::Present, None);
         }
@@ -158,8 +171,11 @@ impl Watcher {
             return (State::Absent, None);
         }
         match self.state {
-            // Nobody is seen any more, not long enough to say so; or somebody is, not long enough.
+            // Nobody is seen where it was looked, for long, and the rest was not looked at.
+            State::Present if !whole && run >= rules.absent_after => unknown(Reason::EvidenceTooOld),
+            // Nobody is seen any more, not long enough to say so.
             State::Present => (State::Present, None),
+            // Somebody is seen, not long enough to say so.
             State::Absent if whole => (State::Absent, None),
             State::Absent => unknown(Reason::EvidenceTooOld),
             // Nobody is seen where it was looked, and the rest was not looked at.
@@ -202,7 +218,7 @@ mod tests {
         let mut watcher = Watcher::default();
         let mut said = Vec::new();
         for (at, count) in [(1, 1), (2, 1), (3, 0), (4, 2), (5, 0), (6, 0), (9, 0), (10, 0), (11, 1), (12, 1)] {
-            watcher.looked(s(at), count, full());
+            watcher.looked(s(at), count, full(), &RULES);
             let presence = watcher.presence(s(at), &RULES);
             said.push((at, presence.state, presence.count, presence.since.as_secs()));
         }
@@ -228,16 +244,33 @@ mod tests {
     fn nobody_is_absent_without_a_look_at_the_whole_frame() {
         let mut watcher = Watcher::default();
         for at in 0..60 {
-            watcher.looked(s(at), 0, None);
+            watcher.looked(s(at), 0, None, &RULES);
             let presence = watcher.presence(s(at), &RULES);
             assert_eq!((presence.state, presence.reason), (State::Unknown, Some(Reason::EvidenceTooOld)));
         }
-        watcher.looked(s(60), 0, full());
+        watcher.looked(s(60), 0, full(), &RULES);
         assert_eq!(watcher.presence(s(60), &RULES).state, State::Absent);
         for at in 61..80 {
-            watcher.looked(s(at), 0, Some(s(at - 60)));
+            watcher.looked(s(at), 0, Some(s(at - 60)), &RULES);
             let expected = if at <= 70 { State::Absent } else { State::Unknown };
             assert_eq!(watcher.presence(s(at), &RULES).state, expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn who_has_left_the_region_looked_at_may_be_elsewhere() {
+        for with_person in [full(), None] {
+            let mut watcher = Watcher::default();
+            for at in 0..4 {
+                watcher.looked(s(at), 1, with_person, &RULES);
+                watcher.presence(s(at), &RULES);
+            }
+            for at in 4..30 {
+                // The whole frame was looked at when somebody was still seen.
+                watcher.looked(s(at), 0, with_person.map(|_| s(at - 3)), &RULES);
+                let expected = if at < 9 { State::Present } else { State::Unknown };
+                assert_eq!(watcher.presence(s(at), &RULES).state, expected, "{at}");
+            }
         }
     }
 
@@ -245,24 +278,25 @@ mod tests {
     fn what_is_in_the_way_is_said_at_once_and_begins_anew_afterwards() {
         let mut watcher = Watcher::default();
         for at in 0..10 {
-            watcher.looked(s(at), 0, full());
+            watcher.looked(s(at), 0, full(), &RULES);
         }
         assert_eq!(watcher.presence(s(9), &RULES).state, State::Absent);
         for reason in [Reason::StreamLost, Reason::Frozen, Reason::Black, Reason::Paused, Reason::NoWorker] {
-            watcher.blind(Some(reason));
+            watcher.blind(s(10), Some(reason));
             let presence = watcher.presence(s(10), &RULES);
             assert_eq!((presence.state, presence.reason), (State::Unknown, Some(reason)));
         }
-        watcher.looked(s(11), 0, full());
-        watcher.blind(None);
-        let presence = watcher.presence(s(11), &RULES);
+        watcher.looked(s(11), 0, full(), &RULES);
+        watcher.blind(s(12), None);
+        watcher.looked(s(11), 0, full(), &RULES);
+        let presence = watcher.presence(s(12), &RULES);
         assert_eq!(
             (presence.state, presence.reason),
             (State::Unknown, Some(Reason::Starting)),
             "a late answer counts not"
         );
         for at in 12..20 {
-            watcher.looked(s(at), 0, full());
+            watcher.looked(s(at), 0, full(), &RULES);
             let expected = if at < 17 { State::Unknown } else { State::Absent };
             assert_eq!(watcher.presence(s(at), &RULES).state, expected, "{at}");
         }
@@ -273,12 +307,28 @@ mod tests {
         for count in [0, 1] {
             let mut watcher = Watcher::default();
             for at in 0..10 {
-                watcher.looked(s(at), count, full());
+                watcher.looked(s(at), count, full(), &RULES);
             }
             assert_ne!(watcher.presence(s(19), &RULES).state, State::Unknown);
             let presence = watcher.presence(s(20), &RULES);
             assert_eq!((presence.state, presence.reason), (State::Unknown, Some(Reason::EvidenceTooOld)));
             assert_eq!(presence.evidence_age, Some(s(11)));
+        }
+    }
+
+    #[test]
+    fn two_looks_with_a_long_time_between_them_are_no_run() {
+        let mut watcher = Watcher::default();
+        for at in [0, 11, 12, 15, 16] {
+            watcher.looked(s(at), 0, full(), &RULES);
+            let expected = if at < 16 { State::Unknown } else { State::Absent };
+            assert_eq!(watcher.presence(s(at), &RULES).state, expected, "{at}");
+        }
+        // At 27 s nothing can be told any more; then comes an answer to a frame of 18 s.
+        for (now, at) in [(27, 16), (28, 18), (28, 27), (30, 30), (31, 31), (32, 32)] {
+            watcher.looked(s(at), 0, full(), &RULES);
+            let expected = if now < 32 { State::Unknown } else { State::Absent };
+            assert_eq!(watcher.presence(s(now), &RULES).state, expected, "{now}");
         }
     }
 
@@ -293,17 +343,17 @@ mod tests {
                 now += Duration::from_millis(pause);
                 match what {
                     0 => {
-                        watcher.blind(Some(Reason::StreamLost));
+                        watcher.blind(now, Some(Reason::StreamLost));
                         blind = true;
                     }
                     1 => {
-                        watcher.blind(None);
+                        watcher.blind(now, None);
                         blind = false;
                     }
                     2 => {}
                     _ => {
                         let since = since_full.map(Duration::from_millis);
-                        watcher.looked(now, count, since);
+                        watcher.looked(now, count, since, &RULES);
                         if !blind && let Some(at) = since.and_then(|since| now.checked_sub(since)) {
                             full_look = full_look.max(Some(at));
                         }

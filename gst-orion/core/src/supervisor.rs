@@ -126,6 +126,11 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
+    /// The limit for answers from the next frame on.
+    pub fn set_frame_timeout(&mut self, frame_timeout: Duration) {
+        self.policy.frame_timeout = frame_timeout;
+    }
+
     /// A worker whose process is being started now. A `successor` comes to work with [`Self::take_over`] only, and until
     /// then it is not started again.
     pub fn new(policy: Policy, successor: bool, now: Duration) -> Self {

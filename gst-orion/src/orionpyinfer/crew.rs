@@ -50,6 +50,10 @@ impl Spec {
     fn count(&self) -> usize {
         self.settings.workers as usize
     }
+
+    fn set_frame_timeout(&mut self, limit: Duration) {
+        self.limits.policy.frame_timeout = limit;
+    }
 }
 
 /// A crew that is wanted.
@@ -69,6 +73,8 @@ pub(super) enum Order {
     Swap(Wish),
     /// Change a setting of the running workers.
     Tune(Setting, Value),
+    /// The limit for answers, of the running workers and of those to come.
+    FrameTimeout(Duration),
 }
 
 struct Member {
@@ -220,6 +226,10 @@ impl Crews {
                             tuning::keep(&mut wish.tuning, setting, value.clone());
                             self.on_order(Order::Tune(setting, value));
                         }
+                        Order::FrameTimeout(limit) => {
+                            wish.spec.set_frame_timeout(limit);
+                            self.on_order(Order::FrameTimeout(limit));
+                        }
                     }
                 }
                 self.on_wish(wish);
@@ -232,6 +242,15 @@ impl Crews {
                 for member in self.crew.members.iter().chain(incoming) {
                     // One that has ended for good is not listening.
                     let _ = member.way.send(Request::Tune(setting, value.clone()));
+                }
+            }
+            Order::FrameTimeout(limit) => {
+                for crew in std::iter::once(&mut self.crew).chain(self.incoming.iter_mut().map(|one| &mut one.crew)) {
+                    crew.spec.set_frame_timeout(limit);
+                    for member in &crew.members {
+                        // As above.
+                        let _ = member.way.send(Request::FrameTimeout(limit));
+                    }
                 }
             }
         }

@@ -130,6 +130,11 @@ impl ObjectImpl for OrionPyInfer {
         lock(&self.settings).set(name, value);
         match Effect::of(name) {
             Effect::Later => {}
+            Effect::FrameTimeout => {
+                if let Some(seat) = self.seat() {
+                    seat.group.set_frame_timeout();
+                }
+            }
             Effect::Swap => {
                 if let Err(error) = self.swap(Some((name, value)), false, &format!("{name} was changed")) {
                     self.revert(name, value, &error);

@@ -101,6 +101,8 @@ pub(super) enum Request {
     Check(u64, Arc<Message>),
     /// A setting to change.
     Tune(Setting, Value),
+    /// The limit for answers from the next frame on.
+    FrameTimeout(Duration),
     /// The successor is at work from now on, but takes no frame yet.
     TakeOver,
     /// Those before it have finished: take frames.

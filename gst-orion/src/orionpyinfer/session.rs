@@ -205,6 +205,7 @@ impl<'a> Session<'a> {
                 self.commands.tune(setting, value);
                 self.ask();
             }
+            Some(Request::FrameTimeout(limit)) => self.worker.set_frame_timeout(limit),
             Some(Request::Check(number, message)) => self.send(number, Carried::check(), message),
             Some(Request::Frame(job)) => {
                 let ready = matches!(self.worker.supervisor.state(), State::Ready | State::Busy);

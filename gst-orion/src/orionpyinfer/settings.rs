@@ -68,6 +68,8 @@ pub(super) enum Effect {
     Tune(Setting),
     /// By a new crew of workers.
     Swap,
+    /// The workers' limit for answers, from their next frame on.
+    FrameTimeout,
     /// It is read when it is needed, or at the next start.
     Later,
 }
@@ -107,6 +109,7 @@ impl Effect {
         match Setting::of_property(name) {
             Some(setting) => Self::Tune(setting),
             None if SWAPPED.contains(&name) => Self::Swap,
+            None if name == "frame-timeout" => Self::FrameTimeout,
             None => Self::Later,
         }
     }
@@ -349,16 +352,15 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .mutable_playing()
             .build()
     };
-    let time = |name, nick, blurb, least, default| {
+    let any_time = |name, nick, blurb, least, default| {
         glib::ParamSpecUInt64::builder(name)
             .nick(nick)
             .blurb(blurb)
             .minimum(least)
             .maximum(3600 * SECOND)
             .default_value(default)
-            .mutable_ready()
-            .build()
     };
+    let time = |name, nick, blurb, least, default| any_time(name, nick, blurb, least, default).mutable_ready().build();
     vec![
         glib::ParamSpecString::builder("worker-group")
             .nick("Worker group")
@@ -445,13 +447,15 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             1,
             d.startup_timeout,
         ),
-        time(
+        any_time(
             "frame-timeout",
             "Frame time-out",
             "Nanoseconds in which a worker has to answer a frame, else it is restarted (default: 10000000000 = 10 s)",
             1,
             d.frame_timeout,
-        ),
+        )
+        .mutable_playing()
+        .build(),
         time(
             "shutdown-timeout",
             "Shutdown time-out",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What the elements of a group have agreed on: what is changed on one of them is changed on all, and taken back on all.
 
+use std::time::Duration;
+
 use gst::{glib, prelude::*, subclass::prelude::*};
 use serde_json::Value;
 
@@ -44,6 +46,16 @@ impl Group {
         let order = |wanted: &Settings, _: &Settings| Ok(Order::Tune(setting, wanted.tuned(setting)));
         // It cannot fail.
         let _ = self.agree(id, Some((setting.property(), value)), order);
+    }
+
+    /// How long a frame may take was changed by one of the elements: the longest of theirs holds for workers that they share.
+    pub(super) fn set_frame_timeout(&self) {
+        // Under the lock of what is ordered, so that the newest is ordered last.
+        let _terms = lock(&self.terms);
+        let longest = self.elements().iter().map(|element| lock(&element.imp().settings).frame_timeout).max();
+        if let (Some(longest), Some(pool)) = (longest, &*lock(&self.pool)) {
+            pool.order(Order::FrameTimeout(Duration::from_nanos(longest)));
+        }
     }
 
     fn agree(

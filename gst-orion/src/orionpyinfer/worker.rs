@@ -147,6 +147,7 @@ impl Worker {
                 Request::TakeOver => self.take_over(),
                 Request::Begin => self.held = false,
                 Request::Tune(setting, value) => self.tune(setting, value),
+                Request::FrameTimeout(limit) => self.set_frame_timeout(limit),
                 request => self.refuse(request),
             }
         }
@@ -166,6 +167,7 @@ impl Worker {
                 Ok(None | Some(Request::Retire(_))) => return false,
                 Ok(Some(Request::Begin)) => self.held = false,
                 Ok(Some(Request::Tune(setting, value))) => self.tune(setting, value),
+                Ok(Some(Request::FrameTimeout(limit))) => self.set_frame_timeout(limit),
                 Ok(Some(request)) => self.refuse(request),
             }
         }
@@ -198,6 +200,12 @@ impl Worker {
     /// Every process from now on is asked for this setting.
     pub(super) fn tune(&mut self, setting: Setting, value: Value) {
         tuning::keep(&mut self.wished, setting, value);
+    }
+
+    /// The limit for answers from the next frame on.
+    pub(super) fn set_frame_timeout(&mut self, limit: Duration) {
+        self.limits.policy.frame_timeout = limit;
+        self.supervisor.set_frame_timeout(limit);
     }
 
     /// A process has answered.

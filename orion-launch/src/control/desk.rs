@@ -89,9 +89,14 @@ impl Desk {
         &self.config
     }
 
-    /// Whether inference is paused.
+    /// Whether frames are not looked at because of a command.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// Frames a second that are looked at, at most, Hz; none = all.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        self.parts.rate()
     }
 
     /// Where events are told.

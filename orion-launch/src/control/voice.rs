@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use orion_core::health::{Ack, Event, Happened, State};
+use orion_core::health::{Ack, Event, Happened, Presence, State};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -74,8 +74,9 @@ impl Voice {
     /// Nobody listens for commands to this instance any more, and the broker forgets its state.
     pub(crate) fn leave(&self) {
         lock(&self.shared.instances).remove(&self.instance_id);
-        let topic = self.shared.topic("state", &self.instance_id);
-        self.shared.outbox().forget(topic);
+        for what in ["state", "presence"] {
+            self.shared.outbox().forget(self.shared.topic(what, &self.instance_id));
+        }
         self.shared.news.notify_one();
     }
 
@@ -96,6 +97,17 @@ impl Voice {
             self.shared.outbox().keep(topic, payload);
             self.shared.news.notify_one();
         }
+    }
+
+    /// Tells whether somebody is there; none = nothing is said of that, and the broker forgets what was.
+    pub(crate) fn presence(&self, presence: Option<&Presence>) {
+        let topic = self.shared.topic("presence", &self.instance_id);
+        match presence.map(json) {
+            Some(Some(payload)) => self.shared.outbox().keep(topic, payload),
+            Some(None) => return,
+            None => self.shared.outbox().forget(topic),
+        }
+        self.shared.news.notify_one();
     }
 
     fn say(&self, what: &impl Serialize) {

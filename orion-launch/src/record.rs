@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What is known of a camera that no element tells, shared with who tells the state.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use orion_core::health::Presence;
+
+/// Cheap to share.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Record(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    presence: Option<Presence>,
+    /// By element.
+    restarts: BTreeMap<String, u64>,
+}
+
+impl Record {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Plain values: a panic elsewhere leaves them usable.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This is what can be said of persons now; none = it is not looked for.
+    pub(crate) fn set_presence(&self, presence: Option<Presence>) {
+        self.lock().presence = presence;
+    }
+
+    /// See [`Record::set_presence`].
+    pub(crate) fn presence(&self) -> Option<Presence> {
+        self.lock().presence.clone()
+    }
+
+    /// The watchdog has had an element's workers started anew so often.
+    pub(crate) fn set_restarts(&self, element: &str, restarts: u64) {
+        self.lock().restarts.insert(element.to_owned(), restarts);
+    }
+
+    /// See [`Record::set_restarts`].
+    pub(crate) fn restarts(&self, element: &str) -> u64 {
+        self.lock().restarts.get(element).copied().unwrap_or_default()
+    }
+}
