@@ -68,6 +68,8 @@ impl Effect {
             "room_id" => return Self::Room,
             "shutdown_timeout_s" => return Self::Later,
             _ if key.starts_with("camera.") => return Self::Camera,
+            // Read anew at each look.
+            _ if key.starts_with("presence.") || key.starts_with("watchdog.") => return Self::Later,
             _ => {}
         }
         if let Some(property) = key.strip_prefix("rois.").and_then(|rest| property(&ROIS, rest)) {
@@ -141,7 +143,7 @@ mod tests {
         assert!(fixed.iter().all(|key| !live.iter().any(|live| live == key)));
         // A key that is added must be thought of here.
         let unknown = |key: &&String| {
-            let restart = ["mqtt.", "http.", "pipeline", "watchdog.", "presence.", "log."]
+            let restart = ["mqtt.", "http.", "pipeline", "log."]
                 .iter()
                 .any(|start| key.starts_with(start));
             !restart && !fixed.contains(&key.as_str()) && Effect::of(key) == Effect::Restart
