@@ -114,7 +114,7 @@ def _errors(message: dict, payload: bytes) -> Iterator[str]:
 
 def _forgets(topic: str, payload: bytes) -> bool:
     """Whether the broker is asked to keep nothing of this topic any more; a status is never forgotten."""
-    return payload == b"" and "/state/" in topic
+    return payload == b"" and ("/state/" in topic or "/presence/" in topic)
 
 
 def check(topic: str, payload: bytes) -> str | None:

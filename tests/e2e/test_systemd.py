@@ -59,7 +59,7 @@ def test_it_is_ready_with_its_first_result_and_alive_while_there_is_progress_or_
 
 
 def test_a_worker_that_hangs_is_no_progress(manager, start):
-    daemon = start(**CONFIG)
+    daemon = start(**CONFIG, watchdog={"min_timeout_s": 8})
     daemon.wait_for_results(1)
     wait_for("ready", lambda: manager.count("READY=1") == 1)
     for pid in daemon.below():
@@ -68,7 +68,7 @@ def test_a_worker_that_hangs_is_no_progress(manager, start):
 
     # Until the worker is found out; one more look may have seen the last result.
     daemon.wait_for_event("worker_lost")
-    assert manager.said[said:].count("WATCHDOG=1") <= 4, "it would be ten"
+    assert manager.said[said:].count("WATCHDOG=1") <= 4, "it would be eight"
 
 
 def test_alerts_and_dashboard_name_metrics_that_exist(start):

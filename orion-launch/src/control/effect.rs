@@ -143,9 +143,7 @@ mod tests {
         assert!(fixed.iter().all(|key| !live.iter().any(|live| live == key)));
         // A key that is added must be thought of here.
         let unknown = |key: &&String| {
-            let restart = ["mqtt.", "http.", "pipeline", "log."]
-                .iter()
-                .any(|start| key.starts_with(start));
+            let restart = ["mqtt.", "http.", "pipeline", "log."].iter().any(|start| key.starts_with(start));
             !restart && !fixed.contains(&key.as_str()) && Effect::of(key) == Effect::Restart
         };
         assert_eq!(keys.iter().filter(unknown).collect::<Vec<_>>(), Vec::<&String>::new());
