@@ -8,6 +8,8 @@ use std::{
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType, registry::Unit};
 
+use orion_core::presence::State;
+
 use super::monotonic::Monotonic;
 use crate::{
     inlet::StreamState,
@@ -218,6 +220,35 @@ fn figures(cameras: &[Snapshot]) -> Vec<Figure> {
         "Messages that wait or are not acknowledged yet.",
         None,
         each(&|c| Some(Value::Level(c.broker.buffered as f64))),
+    );
+    figure(
+        "orion_watchdog_restarts",
+        "Times that the watchdog has had all workers of an element started anew.",
+        None,
+        workers(&|w| Value::Count(w.watchdog_restarts)),
+    );
+    let state = |camera: &Snapshot| {
+        let id = camera.instance_id.clone();
+        let level = |state: State, is: State| Value::Level(f64::from(u8::from(state == is)));
+        let all = [(State::Present, "present"), (State::Absent, "absent"), (State::Unknown, "unknown")];
+        camera
+            .presence
+            .iter()
+            .flat_map(move |presence| {
+                let (id, now) = (id.clone(), presence.state);
+                all.map(|(state, name)| {
+                    (vec![("instance_id", id.clone()), ("state", name.to_owned())], level(now, state))
+                })
+            })
+            .collect::<Vec<_>>()
+    };
+    let states = cameras.iter().flat_map(state).collect();
+    figure("orion_presence", "1 for what is said of persons, 0 for what is not.", None, states);
+    figure(
+        "orion_evidence_age",
+        "Since the newest look that tells something of persons.",
+        Some(Unit::Seconds),
+        each(&|c| Some(Value::Level(c.presence.as_ref()?.evidence_age_ms? as f64 / 1e3))),
     );
     figure(
         "orion_uptime",
