@@ -194,8 +194,9 @@ fn nobody_is_said_to_be_away_while_nothing_can_be_seen() {
     let at = Instant::now();
     command(broker.port(), "pause_inference");
     ear.unknown("paused", at, TOLD, &[Reason::Paused]);
+    let at = Instant::now();
     command(broker.port(), "resume_inference");
-    ear.present("resumed", Instant::now());
+    ear.present("resumed", at);
 
     let at = Instant::now();
     kill(worker(&state), Signal::SIGSTOP).unwrap();
@@ -215,16 +216,17 @@ fn nobody_is_said_to_be_away_while_nothing_can_be_seen() {
     broker.forget();
     let gone = ball.kill();
     daemon.line("the stream of the camera is lost");
-    broker.resume();
     let back = Instant::now();
+    broker.resume();
     ear.unknown("broker back, camera gone", back, TOLD, &[Reason::StreamLost]);
     let mut fresh = Ear::new(broker.port(), "fresh");
     fresh.unknown("for who comes later", gone, EVIDENCE + TOLD, &[Reason::StreamLost]);
     assert_eq!(get(&http, "/readyz").0, 503);
     assert_eq!(get(&http, "/livez").0, 200);
+    let at = Instant::now();
     ball = Camera::start("ball", &port);
     daemon.line(RESTORED);
-    ear.present("the camera is back", Instant::now());
+    ear.present("the camera is back", at);
 
     for (pattern, reason, within) in [("frozen", Reason::Frozen, EVIDENCE), ("black", Reason::Black, TOLD)] {
         let gone = ball.kill();
@@ -246,13 +248,14 @@ fn nobody_is_said_to_be_away_while_nothing_can_be_seen() {
     // A room in which nobody is can be told from all that: its picture has noise.
     ball.kill();
     ear.may_be_absent = true;
+    let at = Instant::now();
     let _night = Camera::start("night", &port);
-    ear.until("a still room at night", Instant::now(), PATIENCE, |presence| presence.state == State::Absent);
+    ear.until("a still room at night", at, PATIENCE, |presence| presence.state == State::Absent);
     let rest = ear.rest(EVIDENCE + TOLD);
     assert!(rest.iter().all(|presence| presence.state == State::Absent), "{rest:#?}");
 
-    daemon.signal(Signal::SIGTERM);
     let at = Instant::now();
+    daemon.signal(Signal::SIGTERM);
     ear.unknown("stopped", at, TOLD, &[Reason::Stopped]);
     let (status, said) = daemon.end(SHUTDOWN + TOLD);
     assert_eq!(status.code(), Some(0), "{said}");
