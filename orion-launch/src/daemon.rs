@@ -76,7 +76,8 @@ pub(crate) struct Daemon {
     /// Cameras that are being removed: who wants it, and what they were.
     leaving: JoinSet<(Option<Request>, Sensor)>,
     overview: Overview,
-    stages: Stages,
+    /// None = nobody asks for the times of the frames, so they are not noted.
+    stages: Option<Stages>,
     notifier: Notifier,
     lines: StatsLines,
     /// Of a daemon with a list of cameras.
@@ -120,10 +121,11 @@ impl Daemon {
         let longest_wait = Duration::from_secs_f64(config.mqtt.max_reconnect_interval_s);
         let (mqtt, id) = (&config.mqtt, &config.instance_id);
         let link = Link::start(endpoint(config, &broker_uri), &mqtt.prefix, id, longest_wait)?;
-        let stages = Stages::default();
+        let scraped = config.http.metrics && !config.http.bind.is_empty();
+        let stages = scraped.then(Stages::default);
         let mut sensors = BTreeMap::new();
         for config in config.sensors() {
-            let sensor = Sensor::build(&config, &broker_uri, link.voice(&config.instance_id), &stages)?;
+            let sensor = Sensor::build(&config, &broker_uri, link.voice(&config.instance_id), stages.as_ref())?;
             sensors.insert(config.instance_id, sensor);
         }
         let reception = config.is_fleet().then(|| Reception::new(link.voice(id)));
@@ -132,7 +134,7 @@ impl Daemon {
         let http = match config.http.bind.as_str() {
             "" => None,
             bind => {
-                let metrics = config.http.metrics.then(|| Metrics::new(overview.clone(), &stages));
+                let metrics = stages.as_ref().map(|stages| Metrics::new(overview.clone(), stages));
                 let overview = overview.clone();
                 Some(Http::start(bind, move || overview.readiness(), metrics).await?)
             }

@@ -54,13 +54,20 @@ impl Sensor {
     ///
     /// # Errors
     /// [`SensorError`] names what is missing or wrong.
-    pub(crate) fn build(config: &Config, broker_uri: &str, voice: Voice, stages: &Stages) -> Result<Self, SensorError> {
+    pub(crate) fn build(
+        config: &Config,
+        broker_uri: &str,
+        voice: Voice,
+        stages: Option<&Stages>,
+    ) -> Result<Self, SensorError> {
         let pipeline = Pipeline::build(config, broker_uri)?;
         // A pipeline of somebody's own may be anything: it is not expected to be live.
         let built = config.own_pipeline().is_none();
         let elements = pipeline.ours();
         for sink in elements.iter().filter(|element| source::is(element, "orionmqttsink")) {
-            stages.watch(&config.instance_id, sink);
+            if let Some(stages) = stages {
+                stages.watch(&config.instance_id, sink);
+            }
         }
         let status = Status {
             instance_id: config.instance_id.clone(),

@@ -75,8 +75,10 @@ def test_cameras_come_and_go_without_disturbing_the_others(start):
     ):
         assert error in daemon.refused("add_camera", {"camera": camera})
     assert "known are a, b" in daemon.refused("remove_camera", {"instance_id": "c"})
+    assert "known are a, b" in daemon.refused("remove_camera", {"instance_id": "c"}, dry_run=True)
     after = daemon.heard
     daemon.done("remove_camera", {"instance_id": "a"})
+    assert "is the last camera" in daemon.refused("remove_camera", {"instance_id": "b"})
     assert len(workers(daemon.program.pid)) == 1
     with addressed(daemon, "a"):
         assert daemon.events("stopping", after)[-1]["reason"] == "removed"

@@ -59,8 +59,7 @@ impl Reception {
             }
         }
         match self.errand(request, config) {
-            Ok(errand) if request.dry_run => {
-                let _ = errand;
+            Ok(_) if request.dry_run => {
                 self.answer(request, Ok(json!({"dry_run": true})));
                 None
             }
@@ -95,6 +94,14 @@ impl Reception {
                         local.join(", ")
                     )),
                 }
+            }
+            Command::RemoveCamera(old) if config.without_camera(&old.instance_id).is_none() => {
+                let known: Vec<_> = config.sensors().into_iter().map(|config| config.instance_id).collect();
+                let (id, known) = (&old.instance_id, known.join(", "));
+                Err(format!("params.instance_id: there is no camera {id:?}, known are {known}"))
+            }
+            Command::RemoveCamera(_) if config.sensors().len() == 1 => {
+                Err("params.instance_id: is the last camera; publish shutdown instead".to_owned())
             }
             Command::RemoveCamera(old) => Ok(Errand::Remove(old.instance_id.clone())),
             other => {

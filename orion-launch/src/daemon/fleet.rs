@@ -56,7 +56,7 @@ impl Daemon {
 
     pub(super) async fn watch_camera(&mut self, config: &Config) -> Result<(), SensorError> {
         let id = &config.instance_id;
-        let mut sensor = Sensor::build(config, &self.broker_uri, self.link.voice(id), &self.stages)?;
+        let mut sensor = Sensor::build(config, &self.broker_uri, self.link.voice(id), self.stages.as_ref())?;
         sensor.play().await?;
         self.overview.set_one(sensor.status());
         self.sensors.insert(id.clone(), sensor);
@@ -86,12 +86,9 @@ impl Daemon {
                 Ok(serde_json::json!({"stopping": true}))
             }
             Some(Errand::Add(entry)) => self.add(&entry).await,
-            Some(Errand::Remove(id)) => match self.remove(&id, Some(request.clone())) {
-                // It is answered when the camera is gone.
-                Ok(true) => return stop,
-                Ok(false) => Ok(serde_json::json!({})),
-                Err(error) => Err(error),
-            },
+            // It is answered when the camera is gone.
+            Some(Errand::Remove(id)) if self.remove(&id, Some(request.clone())) => return stop,
+            Some(Errand::Remove(id)) => Ok(serde_json::json!({"instance_id": id})),
         };
         if let Some(reception) = &mut self.reception {
             reception.answer(request, outcome);
@@ -113,12 +110,9 @@ impl Daemon {
     }
 
     /// Watches a camera no longer; whether something has to end first.
-    pub(super) fn remove(&mut self, id: &str, request: Option<Request>) -> Result<bool, String> {
-        let config = self.config.without_camera(id);
-        self.config = config.ok_or_else(|| {
-            let known: Vec<_> = self.config.sensors().into_iter().map(|config| config.instance_id).collect();
-            format!("params.instance_id: there is no camera {id:?}, known are {}", known.join(", "))
-        })?;
+    pub(super) fn remove(&mut self, id: &str, request: Option<Request>) -> bool {
+        let Some(config) = self.config.without_camera(id) else { return false };
+        self.config = config;
         self.broken.remove(id);
         tracing::info!("camera {id} is watched no longer");
         let sensor = self.sensors.remove(id);
@@ -131,7 +125,7 @@ impl Daemon {
         if let Some(reception) = &mut self.reception {
             reception.changed(&self.config);
         }
-        Ok(ends)
+        ends
     }
 
     /// A camera has come to its end.
@@ -158,8 +152,7 @@ impl Daemon {
         let wanted = new.sensors();
         let gone: Vec<_> = self.config.sensors().into_iter().map(|config| config.instance_id).collect();
         for id in gone.iter().filter(|id| !wanted.iter().any(|config| config.instance_id == **id)) {
-            // It was in the list just now.
-            let _ = self.remove(id, None);
+            self.remove(id, None);
         }
         self.config = new;
         for config in wanted {
