@@ -36,16 +36,15 @@ impl Desk {
     /// Changes keys of the configuration, all or none.
     pub(super) fn change(&mut self, origin: &Origin, patch: &Value, dry: bool) -> Result<(), String> {
         // Before anything is read or opened that such a key names.
-        self.refuse_keys(patch)?;
+        self.refuse_local(leaves(patch).iter().map(|(key, _)| key.as_str()))?;
         let wanted = self.wanted.patched(patch).map_err(|error| told_of(origin, &error))?;
         self.adopt(origin, wanted, Some(patch), dry)
     }
 
     /// Refuses keys that no message may set.
-    fn refuse_keys(&self, patch: &Value) -> Result<(), String> {
+    fn refuse_local<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Result<(), String> {
         let password = !self.config.camera.password_file.is_empty();
-        let keys: Vec<_> = leaves(patch).into_iter().map(|(key, _)| key).collect();
-        let local: Vec<_> = keys.iter().filter(|key| is_local(key, password)).map(String::as_str).collect();
+        let local: Vec<_> = keys.filter(|key| is_local(key, password)).collect();
         if !local.is_empty() {
             return Err(format!("{}: can only be set in the configuration's file, not by a message", local.join(", ")));
         }
@@ -95,6 +94,8 @@ impl Desk {
     fn adopt(&mut self, origin: &Origin, wanted: Config, patch: Option<&Value>, dry: bool) -> Result<(), String> {
         let plan = self.plan(wanted)?;
         if let Some(patch) = patch {
+            // A section that goes back to its defaults names none of its keys.
+            self.refuse_local(plan.changes.keys().map(String::as_str))?;
             self.check_rate(patch)?;
         }
         if dry {
