@@ -219,12 +219,8 @@ impl Group {
 
     fn failed(&self, who: Who, text: &str, tail: &str) {
         self.note(who, text);
-        self.roster(|roster| {
-            roster.failed = true;
-            roster.peers.iter().for_each(|peer| peer.stream.update(|state| state.failed = true));
-        });
-        self.close();
-        self.lose_returned();
+        self.roster(|roster| roster.failed = true);
+        // Before frames are refused: whatever pushes them would be the first to complain, and know nothing of the cause.
         for element in self.elements() {
             let imp = element.imp();
             imp.post(who, "exited", text);
@@ -235,6 +231,11 @@ impl Group {
                 ["its last lines on stderr:\n{tail}"]
             );
         }
+        self.roster(|roster| {
+            roster.peers.iter().for_each(|peer| peer.stream.update(|state| state.failed = true));
+        });
+        self.close();
+        self.lose_returned();
     }
 
     fn swapping(&self, swapping: bool, mut change: impl FnMut(&mut State)) {
