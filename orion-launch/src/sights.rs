@@ -34,6 +34,7 @@ impl Seen {
             sight: Sight {
                 in_flight: if idle { 0 } else { book.in_flight },
                 settled: worker.inferences_emitted + given_up,
+                results: worker.inferences_emitted,
                 wanted: false,
                 starting: swapping || ready == 0,
             },
@@ -88,16 +89,19 @@ mod tests {
 
     fn seen(states: &[&str], in_flight: u64) -> (usize, u64, bool) {
         let process = |state: &&str| Process { state: (*state).into(), ..Process::default() };
-        let worker = Worker { processes: states.iter().map(process).collect(), ..Worker::default() };
+        let processes = states.iter().map(process).collect();
+        let worker = Worker { processes, inferences_emitted: 7, ..Worker::default() };
         let book = Book {
             element: "infer".into(),
             received: in_flight,
             forwarded: 0,
             in_flight,
-            dropped: [("queue_full".to_owned(), 30), ("worker_error".to_owned(), 3)].into(),
+            dropped: [("queue_full", 30), ("worker_error", 3), ("worker_restart", 2)]
+                .map(|(c, n)| (c.into(), n))
+                .into(),
         };
         let seen = Seen::of(&worker, &book, false);
-        assert_eq!(seen.sight.settled, 3);
+        assert_eq!((seen.sight.settled, seen.sight.results), (12, 7));
         (seen.ready, seen.sight.in_flight, seen.sight.starting)
     }
 

@@ -107,7 +107,7 @@ fn event(worker: &str, verdict: Verdict, restarts: u64) -> Option<Event> {
         }
         Verdict::Failed(waited) => {
             let text = format!(
-                "{worker} has given no answer for {:.0} s, and starting its workers anew has not helped. Look at the log for \
+                "{worker} has given no result for {:.0} s, whatever was done about it. Look at the log for \
                  what they say, at the machine's memory and load, and at the model (models.{worker} or models.person_detector); then \
                  send restart_worker, or restart the daemon",
                 waited.as_secs_f64()
@@ -134,7 +134,7 @@ mod tests {
         else {
             panic!("not told")
         };
-        assert!(text.starts_with("infer has given no answer for 95 s") && text.contains("restart_worker"), "{text}");
+        assert!(text.starts_with("infer has given no result for 95 s") && text.contains("restart_worker"), "{text}");
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub enum Event {
         #[schemars(range(min = 1))]
         restarts: u64,
     },
-    /// That has not helped.
+    /// Workers take frames and there is no result, whatever was done about it.
     WatchdogFailed {
         /// Their element.
         worker: String,

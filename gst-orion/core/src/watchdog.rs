@@ -22,6 +22,8 @@ pub struct Sight {
     pub in_flight: u64,
     /// Frames that it has answered or given up since its start.
     pub settled: u64,
+    /// Of these, the ones with a result.
+    pub results: u64,
     /// Whether frames are wanted and come: not paused, a stream is there.
     pub wanted: bool,
     /// Whether new workers are being started already.
@@ -35,7 +37,7 @@ pub enum Verdict {
     Fine,
     /// Start the workers anew: a frame has been outstanding for so long.
     Restart(Duration),
-    /// That was done and has not helped for so long; told once.
+    /// There was no result for so long, whatever was done about it; told once.
     Failed(Duration),
 }
 
@@ -43,10 +45,13 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Watchdog {
     settled: u64,
+    results: u64,
     /// Since when nothing has been settled while a frame was outstanding.
     since: Option<Duration>,
-    /// The workers were started anew at that time, and nothing was settled since.
-    restarted: Option<Duration>,
+    /// Since when there was no result although frames were taken.
+    fruitless: Option<Duration>,
+    /// The workers were started anew, and nothing was settled since.
+    restarted: bool,
     told: bool,
     restarts: u64,
 }
@@ -59,28 +64,42 @@ impl Watchdog {
 
     /// Looks at an element; `startup`: how long new workers may take until they are ready.
     pub fn look(&mut self, now: Duration, sight: Sight, timeout: Duration, startup: Duration) -> Verdict {
+        let given_up = sight.settled != self.settled && sight.results == self.results;
         if sight.settled != self.settled {
-            *self = Self { settled: sight.settled, restarts: self.restarts, ..Self::default() };
+            (self.settled, self.since, self.restarted) = (sight.settled, None, false);
         }
-        // A frame that is not wanted any more, or that never came, is not waited for.
-        if sight.in_flight == 0 || !sight.wanted {
+        if sight.results != self.results {
+            (self.results, self.fruitless, self.told) = (sight.results, None, false);
+        }
+        // A frame that is not wanted any more is not waited for.
+        if !sight.wanted {
+            (self.since, self.fruitless) = (None, None);
+            return Verdict::Fine;
+        }
+        // A worker that dies of each frame has none in hand when it is looked at.
+        if sight.in_flight > 0 || given_up {
+            self.fruitless.get_or_insert(now);
+        }
+        // Whoever replaces workers that hang has had the time for it twice, and the new ones had that to start.
+        let silent = self.fruitless.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        if !self.told && silent >= 2 * timeout + startup {
+            self.told = true;
+            return Verdict::Failed(silent);
+        }
+        if sight.in_flight == 0 {
             self.since = None;
             return Verdict::Fine;
         }
         let waited = now.saturating_sub(*self.since.get_or_insert(now));
         match self.restarted {
-            None if sight.starting => {
+            false if sight.starting => {
                 self.since = Some(now);
                 Verdict::Fine
             }
-            None if waited >= timeout => {
-                self.restarted = Some(now);
+            false if waited >= timeout => {
+                self.restarted = true;
                 self.restarts += 1;
                 Verdict::Restart(waited)
-            }
-            Some(at) if !self.told && now.saturating_sub(at) >= timeout + startup => {
-                self.told = true;
-                Verdict::Failed(waited)
             }
             _ => Verdict::Fine,
         }
@@ -95,7 +114,17 @@ mod tests {
     const STARTUP: Duration = Duration::from_secs(30);
 
     fn busy(settled: u64) -> Sight {
-        Sight { in_flight: 1, settled, wanted: true, starting: false }
+        Sight { in_flight: 1, settled, results: settled, wanted: true, starting: false }
+    }
+
+    /// All verdicts of so many seconds, and when they came.
+    fn verdicts(
+        watchdog: &mut Watchdog,
+        seconds: std::ops::Range<u64>,
+        sight: impl Fn(u64) -> Sight,
+    ) -> Vec<(u64, Verdict)> {
+        let looks = seconds.map(|n| (n, watchdog.look(Duration::from_secs(n), sight(n), LEAST, STARTUP)));
+        looks.filter(|(_, verdict)| *verdict != Verdict::Fine).collect()
     }
 
     #[test]
@@ -126,7 +155,7 @@ mod tests {
         assert_eq!(first_verdict(|_| Sight { wanted: false, ..busy(7) }, 300), None, "paused, or no camera");
         assert_eq!(first_verdict(|_| Sight { in_flight: 0, ..busy(7) }, 300), None, "no frame comes");
         assert_eq!(first_verdict(|n| busy(n / 10), 300), None, "an answer every 10 s at 0.1 Hz");
-        assert_eq!(first_verdict(|n| Sight { starting: n < 100, ..busy(0) }, 125), None, "the first frame is slow");
+        assert_eq!(first_verdict(|n| Sight { starting: n < 50, ..busy(0) }, 75), None, "the first frame is slow");
         let paused = |n| Sight { wanted: !(20..320).contains(&n), ..busy(7) };
         assert_eq!(first_verdict(paused, 345), None, "a pause of five minutes begins the time anew");
         assert_eq!(first_verdict(paused, 360), Some((350, Verdict::Restart(LEAST))));
@@ -135,18 +164,29 @@ mod tests {
     #[test]
     fn a_restart_that_does_not_help_is_told_once() {
         let mut watchdog = Watchdog::default();
-        let mut verdicts = Vec::new();
-        for n in 0..300 {
-            match watchdog.look(Duration::from_secs(n), busy(1), LEAST, STARTUP) {
-                Verdict::Fine => {}
-                verdict => verdicts.push((n, verdict)),
-            }
-        }
-        let failed = Verdict::Failed(Duration::from_secs(90));
-        assert_eq!(verdicts, [(30, Verdict::Restart(LEAST)), (90, failed)]);
-        assert_eq!(watchdog.look(Duration::from_secs(300), busy(2), LEAST, STARTUP), Verdict::Fine);
-        assert_eq!(watchdog.look(Duration::from_secs(329), busy(2), LEAST, STARTUP), Verdict::Fine);
-        assert_eq!(watchdog.look(Duration::from_secs(330), busy(2), LEAST, STARTUP), Verdict::Restart(LEAST), "again");
+        let (restart, failed) = (Verdict::Restart(LEAST), Verdict::Failed(Duration::from_secs(90)));
+        assert_eq!(verdicts(&mut watchdog, 0..300, |_| busy(1)), [(30, restart), (90, failed)]);
+        assert_eq!(verdicts(&mut watchdog, 300..331, |_| busy(2)), [(330, restart)], "answered, then again");
         assert_eq!(watchdog.restarts(), 2);
+    }
+
+    #[test]
+    fn workers_that_are_replaced_again_and_again_are_no_help_either() {
+        let failed = Verdict::Failed(Duration::from_secs(90));
+        let silent = |sight: Sight| Sight { results: 7, ..sight };
+        // Replaced by their element as each of them hangs, just before it would be noticed here.
+        let hanging = |n| silent(busy(n / 29));
+        assert_eq!(verdicts(&mut Watchdog::default(), 0..600, hanging), [(90, failed)]);
+        // Dead with each frame, so that none is in hand when it is looked at.
+        let dying = |n| silent(Sight { in_flight: 0, ..busy(n / 5) });
+        assert_eq!(verdicts(&mut Watchdog::default(), 0..600, dying), [(95, failed)]);
+        // Never ready.
+        let starting = |n| silent(Sight { starting: true, ..busy(n / 40) });
+        assert_eq!(verdicts(&mut Watchdog::default(), 0..600, starting), [(90, failed)]);
+        // At work, and nothing but errors.
+        assert_eq!(verdicts(&mut Watchdog::default(), 0..600, |n| silent(busy(n))), [(90, failed)]);
+        assert_eq!(verdicts(&mut Watchdog::default(), 0..600, |n| busy(n / 20)), []);
+        let paused = |n| Sight { wanted: n % 80 > 0, ..hanging(n) };
+        assert_eq!(verdicts(&mut Watchdog::default(), 0..600, paused), [], "each pause begins the time anew");
     }
 }
