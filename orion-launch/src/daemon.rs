@@ -66,13 +66,20 @@ impl Why {
     }
 }
 
+/// A camera that cannot be watched.
+struct Broken {
+    reason: String,
+    /// When it is tried again.
+    again: Instant,
+}
+
 /// Everything that runs. The order of the fields is the order in which they end.
 pub(crate) struct Daemon {
     http: Option<Http>,
     /// By instance id.
     sensors: BTreeMap<String, Sensor>,
-    /// Cameras that cannot be watched now, and when they are tried again.
-    broken: BTreeMap<String, Instant>,
+    /// Cameras that cannot be watched now.
+    broken: BTreeMap<String, Broken>,
     /// Cameras that are being removed: who wants it, and what they were.
     leaving: JoinSet<(Option<Request>, Sensor)>,
     overview: Overview,
@@ -156,8 +163,12 @@ impl Daemon {
             started: Instant::now(),
             reason: String::new(),
         };
-        for sensor in daemon.sensors.values_mut() {
-            sensor.play().await?;
+        for id in daemon.sensors.keys().cloned().collect::<Vec<_>>() {
+            if let Some(sensor) = daemon.sensors.get_mut(&id)
+                && let Err(error) = sensor.play().await
+            {
+                daemon.failed(&id, error)?;
+            }
         }
         if let Some(reception) = &mut daemon.reception {
             reception.changed(&daemon.config);

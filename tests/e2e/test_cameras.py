@@ -130,3 +130,23 @@ def test_one_dead_camera_leaves_the_others_alone(start, camera):
     health = daemon.done("get_status")["data"]["health"]
     assert health["status"] == "degraded" and health["reasons"][0].startswith("dead: ")
     daemon.stop()
+
+
+def test_a_camera_that_cannot_be_watched_is_told_of_and_the_others_go_on(start):
+    broken = {"models": {"person_detector": {"worker_command": "/nowhere/worker"}}}
+    daemon = start(
+        instance_id="ward", cameras=[{"instance_id": "ward-1"}, {"instance_id": "ward-2", **broken}], **MOTION
+    )
+    with addressed(daemon, "ward-2"):
+        event = daemon.wait_for_event("camera_failed")
+        assert "/nowhere/worker" in event["reason"] and event["retry_s"] == 30, event
+        presence = daemon.wait_until("its presence", lambda: json.loads(daemon.retained("presence")))
+        assert (presence["state"], presence["reason"]) == ("unknown", "stopped")
+        assert "/nowhere/worker" in daemon.refused("pause_inference")
+    seen(daemon, "ward-1")
+    health = daemon.done("get_status")["data"]["health"]
+    assert health["status"] == "degraded" and any("ward-2" in reason for reason in health["reasons"]), health
+    daemon.done("remove_camera", {"instance_id": "ward-2"})
+    gone = lambda: [m for t, m in daemon.listener.messages if t == "care/presence/ward-2"][-1] == ""  # noqa: E731
+    daemon.wait_until("nothing of it is kept", gone)
+    daemon.stop()

@@ -12,7 +12,10 @@ use std::{
 };
 
 use gstorion::orionmqttsink::{Endpoint, EndpointError};
-use orion_core::command::{Refusal, Request};
+use orion_core::{
+    command::{Refusal, Request},
+    health::Ack,
+};
 use rumqttc::{
     AsyncClient, ConnectionError, Event as Packet, Incoming, MqttOptions, NetworkOptions, Outgoing, PublishOptions,
     QoS, SubscribeFilter, SubscribeReasonCode,
@@ -86,6 +89,12 @@ impl Link {
     /// Where answers of an instance are handed in; its commands are listened for from now on.
     pub(crate) fn voice(&self, instance_id: &str) -> Voice {
         Voice::new(&self.shared, instance_id)
+    }
+
+    /// Refuses a command to an instance that has nobody to do so.
+    pub(crate) fn refuse(&self, instance_id: &str, request: &Request, error: String) {
+        let ack = Ack::error(request.command.name(), request.id.clone(), super::now(), error);
+        Voice::of(&self.shared, instance_id).ack(&ack);
     }
 
     /// The next command that can be read; the others are refused already.

@@ -68,6 +68,11 @@ impl Voice {
     pub(super) fn new(shared: &Arc<Shared>, instance_id: &str) -> Self {
         lock(&shared.instances).insert(instance_id.to_owned());
         shared.news.notify_one();
+        Self::of(shared, instance_id)
+    }
+
+    /// Of an instance that is there already, or just leaves.
+    pub(super) fn of(shared: &Arc<Shared>, instance_id: &str) -> Self {
         Self { instance_id: instance_id.to_owned(), shared: Arc::clone(shared) }
     }
 

@@ -9,7 +9,7 @@ use orion_core::{
 };
 use serde_json::Value;
 
-use super::{Daemon, DaemonError};
+use super::{Broken, Daemon, DaemonError};
 use crate::{
     config::{Config, ConfigError, masked},
     control::{Action, Errand, Heard},
@@ -24,7 +24,7 @@ impl Daemon {
         self.sensors.values_mut().for_each(Sensor::look);
         self.tell();
         let now = Instant::now();
-        let due: Vec<_> = self.broken.extract_if(.., |_, at| *at <= now).map(|(id, _)| id).collect();
+        let due: Vec<_> = self.broken.extract_if(.., |_, broken| broken.again <= now).map(|(id, _)| id).collect();
         for config in self.config.sensors().into_iter().filter(|config| due.contains(&config.instance_id)) {
             let id = config.instance_id.clone();
             tracing::info!("{id}: the camera is tried again");
@@ -39,7 +39,9 @@ impl Daemon {
         if self.reception.is_none() {
             return Err(error.into());
         }
-        if let Some(sensor) = self.sensors.remove(id) {
+        if let Some(mut sensor) = self.sensors.remove(id) {
+            // Whatever it has seen counts no longer.
+            sensor.take_leave();
             self.leaving.spawn(sensor.end(None, self.limit()));
         }
         self.give_up_for_now(id, &error);
@@ -50,8 +52,8 @@ impl Daemon {
         let reason = masked(&error.to_string());
         tracing::error!("{id}: {reason}; tried again in {} s", AGAIN.as_secs());
         let retry_s = AGAIN.as_secs_f64();
-        self.link.voice(id).event(Event::CameraFailed { reason, retry_s });
-        self.broken.insert(id.to_owned(), Instant::now() + AGAIN);
+        self.link.voice(id).event(Event::CameraFailed { reason: reason.clone(), retry_s });
+        self.broken.insert(id.to_owned(), Broken { reason, again: Instant::now() + AGAIN });
     }
 
     pub(super) async fn watch_camera(&mut self, config: &Config) -> Result<(), SensorError> {
@@ -73,8 +75,11 @@ impl Daemon {
                 self.reception.is_some() && matches!(request.command, Command::AddCamera(_) | Command::RemoveCamera(_));
             stop |= !fleet && sensor.hear(request) == Some(Action::Shutdown);
         }
-        let own = to.is_none_or(|to| !self.sensors.contains_key(to) || to == self.config.instance_id)
-            || matches!(request.command, Command::AddCamera(_) | Command::RemoveCamera(_));
+        let list = matches!(request.command, Command::AddCamera(_) | Command::RemoveCamera(_));
+        if !list {
+            self.refuse_for_the_broken(heard);
+        }
+        let own = list || to.is_none_or(|to| to == self.config.instance_id);
         let errand = self.reception.as_mut().filter(|_| own).and_then(|r| r.hear(request, &self.config, to.is_none()));
         let outcome = match errand {
             None => return stop,
@@ -94,6 +99,23 @@ impl Daemon {
             reception.answer(request, outcome);
         }
         stop
+    }
+
+    /// Answers for cameras that cannot.
+    fn refuse_for_the_broken(&self, heard: &Heard) {
+        let unknown = |to: &&String| {
+            self.reception.is_some() && !self.sensors.contains_key(*to) && **to != self.config.instance_id
+        };
+        let leaving = heard.to.iter().filter(unknown).filter(|to| !self.broken.contains_key(*to));
+        for id in leaving {
+            self.link.refuse(id, &heard.request, "the camera is being removed".to_owned());
+        }
+        let broken = self.broken.iter().filter(|(id, _)| heard.to.as_ref().is_none_or(|to| to == *id));
+        for (id, Broken { reason, again }) in broken {
+            let seconds = again.saturating_duration_since(Instant::now()).as_secs();
+            let error = format!("the camera cannot be watched: {reason}; it is tried again in {seconds} s");
+            self.link.refuse(id, &heard.request, error);
+        }
     }
 
     /// Watches one camera more.
@@ -122,6 +144,9 @@ impl Daemon {
             self.leaving.spawn(sensor.end(request, self.limit()));
         }
         self.overview.forget(id);
+        if !ends {
+            self.link.voice(id).leave();
+        }
         if let Some(reception) = &mut self.reception {
             reception.changed(&self.config);
         }
