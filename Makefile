@@ -75,8 +75,9 @@ test-python: python-dev
 # Where the benchmarks find models and photos, which are not part of this repository.
 DATA ?= ../shared/data
 
-bench: python-dev ## measure regions, worker overhead, model swaps, several workers, publishing (DATA=folder with models, photos, clips)
+bench: python-dev build ## measure regions, worker overhead, model swaps, several workers and cameras, publishing (DATA=folder with models, photos, clips)
 	$(PYTHON) tests/bench/attention.py --data '$(DATA)'
+	$(PYTHON) tests/bench/cameras.py --data '$(DATA)'
 	cargo test --release --locked --quiet --package gst-orion --test throughput -- --nocapture
 	cargo test --release --locked --quiet --package gst-orion --test worker_faults -- --nocapture --test-threads 1
 	cargo bench --locked --quiet --package gst-orion --bench publish
