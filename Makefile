@@ -83,10 +83,13 @@ bench: python-dev build ## measure regions, worker overhead, model swaps, severa
 	cargo bench --locked --quiet --package gst-orion --bench publish
 	cargo bench --locked --quiet --package gst-orion --bench workers -- '$(abspath $(DATA))'
 
-install: build ## install plugin, daemon, worker and pipelines under PREFIX (DESTDIR is respected)
+install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so
 	install -D -m 755 target/release/orion-launch $(DESTDIR)$(PREFIX)/bin/orion-launch
+	install -D -m 755 target/release/orion-config $(DESTDIR)$(PREFIX)/bin/orion-config
 	install -D -m 755 target/release/orion-camera $(DESTDIR)$(PREFIX)/bin/orion-camera
+	@for program in orion-launch orion-config; do \
+		sh tools/install_papers.sh target/release/$$program '$(DESTDIR)$(PREFIX)/share' || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance $(DESTDIR)$(PREFIX)/share/orion/pipelines
 	install -d $(DESTDIR)$(PREFIX)/share/orion/schema
 	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::{
     config::{Detector, Rate},
@@ -45,6 +46,19 @@ pub(crate) enum Command {
     Schema,
     /// Shows it all at work: camera, broker, daemon, and one line a result
     Demo(Demo),
+    /// Prints completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which one
+        shell: Shell,
+    },
+    /// Prints the manual page
+    #[command(hide = true)]
+    Man {
+        /// Write the page of each command there instead
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]

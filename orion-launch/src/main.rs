@@ -18,6 +18,7 @@ mod looks;
 mod metrics;
 mod notify;
 mod overview;
+mod papers;
 mod pipeline;
 mod presence;
 mod record;
@@ -33,7 +34,7 @@ mod watchdog;
 
 use std::{io::Write, path::Path, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::{
     cli::{Arguments, Command},
@@ -56,6 +57,8 @@ fn main() -> ExitCode {
         }),
         Some(Command::PrintPipeline(file)) => with(file.config.as_deref(), |config| print(&launch::printable(config))),
         Some(Command::Schema) => print(&format!("{:#}", config::schema())),
+        Some(Command::Completions { shell }) => written(papers::completions(Arguments::command(), shell)),
+        Some(Command::Man { directory }) => written(papers::manual(Arguments::command(), directory.as_deref())),
         Some(Command::Demo(demo)) => {
             logging::init(LogFormat::Text, "warn");
             demo::run(&demo)
@@ -71,7 +74,11 @@ fn with(file: Option<&Path>, act: impl FnOnce(&Config) -> ExitCode) -> ExitCode 
 }
 
 fn print(text: &str) -> ExitCode {
-    match writeln!(std::io::stdout(), "{text}") {
+    written(writeln!(std::io::stdout(), "{text}"))
+}
+
+fn written(done: std::io::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("cannot print: {error}"), 1),
     }
