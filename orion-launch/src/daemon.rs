@@ -20,6 +20,7 @@ use crate::{
     broker::{Broker, BrokerError},
     config::{Config, ConfigError, masked},
     control::{Link, Reception},
+    home_assistant::Hub,
     http::{BindError, Http},
     metrics::{Metrics, Stages},
     notify::{Notifier, Sight},
@@ -127,7 +128,7 @@ impl Daemon {
     async fn assemble(config: &Config, broker_uri: String) -> Result<Self, DaemonError> {
         let longest_wait = Duration::from_secs_f64(config.mqtt.max_reconnect_interval_s);
         let (mqtt, id) = (&config.mqtt, &config.instance_id);
-        let link = Link::start(endpoint(config, &broker_uri), &mqtt.prefix, id, longest_wait)?;
+        let link = Link::start(endpoint(config, &broker_uri), &mqtt.prefix, id, longest_wait, Hub::of(config))?;
         let scraped = config.http.metrics && !config.http.bind.is_empty();
         let stages = scraped.then(Stages::default);
         let mut sensors = BTreeMap::new();

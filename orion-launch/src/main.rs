@@ -10,6 +10,7 @@ mod daemon;
 mod demo;
 mod eye;
 mod health;
+mod home_assistant;
 mod http;
 mod inlet;
 mod launch;

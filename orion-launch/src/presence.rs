@@ -94,6 +94,7 @@ impl Presenter {
             since: self.since.1.clone(),
             evidence_age_ms: age,
             reason: presence.reason,
+            cause: None,
             timestamp: timestamp::rfc3339(wall),
         };
         (told, due)

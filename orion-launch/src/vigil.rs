@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use orion_core::presence::Reason;
+use orion_core::{camera::LossCause, health::Presence, presence::Reason};
 
 use crate::{
     config::Config,
@@ -31,6 +31,8 @@ pub(crate) struct Vigil {
     watchdog: Watchdog,
     /// Nothing is said of persons; the broker was told to keep nothing.
     silent: bool,
+    /// Why no frames come, as it was said last.
+    cause: Option<LossCause>,
 }
 
 impl Vigil {
@@ -53,6 +55,7 @@ impl Vigil {
             sights: Sights::new(workers),
             watchdog,
             silent: false,
+            cause: None,
         }
     }
 
@@ -95,8 +98,14 @@ impl Vigil {
             Some(Seen { at, count: look.count, full: look.full })
         });
         let (presence, due) = self.presenter.judge((eye::now(), wall()), &rules, blind, looks);
+        let lost = presence.reason == Some(Reason::StreamLost);
+        // Without a word of the source's own nothing new came for too long.
+        let cause = lost.then(|| status.inlet.connection().cause.unwrap_or(LossCause::Stalled));
+        let presence = Presence { cause, ..presence };
+        let other = cause.is_some() && self.cause.is_some() && cause != self.cause;
         let again = std::mem::take(&mut self.silent);
-        if due || again || blind == Some(Reason::Stopped) {
+        if due || again || other || blind == Some(Reason::Stopped) {
+            self.cause = cause;
             voice.presence(Some(&presence));
         }
         status.record.set_presence(Some(presence));

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import home_assistant
 from jsonschema import Draft202012Validator
 
 FOLDER = Path(__file__).resolve().parents[2] / "gst-orion" / "core" / "schema"
@@ -121,6 +122,9 @@ def check(topic: str, payload: bytes) -> str | None:
     """What is wrong with a message; a message that is not one of Orion's is never wrong."""
     if _forgets(topic, payload):
         return None
+    if home_assistant.is_announcement(topic):
+        # The form is Home Assistant's, and not ours to describe.
+        return home_assistant.check(topic, payload)
     channel = _channel(topic) or _channel_of(payload)
     wrong = []
     for name in channel["messages"] if channel else ():

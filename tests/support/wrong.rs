@@ -41,6 +41,12 @@ pub const WRONG: &[Wrong] = &[
     form("mqtt: {tls: {key: a}}", "1:14: ", "mqtt.tls.key", "known here are ca_file, cert_file, insecure, key_file"),
     form("camera: {'rtsp://u:geh3im@c/': 1}", "1:10: ", "camera.rtsp://u:***@c/", "unknown key"),
     form("models: {Fall: {worker_command: a}}", "1:10: ", "models.Fall", "1..32 of a-z, 0-9 and _"),
+    rule(
+        "mqtt: {home_assistant: {picture: true}}",
+        "1:25: ",
+        "mqtt.home_assistant.picture",
+        "needs mqtt.snapshots.enabled",
+    ),
     rule("models: {sink: {worker_command: a}}", "1:10: ", "models.sink", "choose another name"),
     form(
         "models: {fall: {worker_command: a, max_inference_rate_hz: 5}}",

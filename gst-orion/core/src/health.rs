@@ -236,6 +236,9 @@ pub struct Presence {
     /// Why it cannot be told; left out unless unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<presence::Reason>,
+    /// Why no frames come; left out unless `reason` is `stream_lost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<LossCause>,
     /// When it was said: RFC 3339, UTC, nanoseconds.
     #[schemars(regex(pattern = timestamp::PATTERN))]
     pub timestamp: String,
@@ -275,13 +278,20 @@ mod tests {
             since: "s".into(),
             evidence_age_ms: None,
             reason: Some(presence::Reason::StreamLost),
+            cause: Some(LossCause::Refused),
             timestamp: "t".into(),
         };
         let expected = serde_json::json!({"instance_id": "a", "state": "unknown", "count": 0, "since": "s",
-            "evidence_age_ms": null, "reason": "stream_lost", "timestamp": "t"});
+            "evidence_age_ms": null, "reason": "stream_lost", "cause": "refused", "timestamp": "t"});
         assert_eq!(serde_json::to_value(&presence).unwrap(), expected);
-        let present =
-            Presence { state: presence::State::Present, count: 2, evidence_age_ms: Some(80), reason: None, ..presence };
+        let present = Presence {
+            state: presence::State::Present,
+            count: 2,
+            evidence_age_ms: Some(80),
+            reason: None,
+            cause: None,
+            ..presence
+        };
         let json = serde_json::to_value(&present).unwrap();
         assert_eq!((&json["state"], &json["count"], json.get("reason")), (&"present".into(), &2.into(), None));
         assert_eq!(serde_json::from_value::<Presence>(json).unwrap(), present);

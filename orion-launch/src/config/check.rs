@@ -138,6 +138,11 @@ fn mqtt(mqtt: &Mqtt, rules: &mut Rules) {
         "mqtt.session_expiry_interval_s",
         "needs mqtt.version: \"5\" and mqtt.clean_start: false, otherwise the broker decides",
     );
+    rules.broken(
+        mqtt.home_assistant.picture && !mqtt.snapshots.enabled,
+        "mqtt.home_assistant.picture",
+        "needs mqtt.snapshots.enabled: true",
+    );
 }
 
 fn tls(mqtt: &Mqtt, rules: &mut Rules) {

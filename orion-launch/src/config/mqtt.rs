@@ -72,6 +72,8 @@ pub(crate) struct Mqtt {
     pub(crate) event_threshold: f64,
     /// Pictures of frames with a detection.
     pub(crate) snapshots: Snapshots,
+    /// Whether Home Assistant finds the cameras by itself.
+    pub(crate) home_assistant: HomeAssistant,
 }
 
 impl Default for Mqtt {
@@ -98,6 +100,7 @@ impl Default for Mqtt {
             profile: Profile::Orion,
             event_threshold: 0.7,
             snapshots: Snapshots::default(),
+            home_assistant: HomeAssistant::default(),
         }
     }
 }
@@ -160,6 +163,26 @@ pub(crate) struct Snapshots {
 impl Default for Snapshots {
     fn default() -> Self {
         Self { enabled: false, interval_s: 5.0, privacy: false }
+    }
+}
+
+/// Home Assistant's MQTT device discovery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct HomeAssistant {
+    /// Whether each camera is announced as a device, on {prefix}/device/orion_{instance_id}/config.
+    pub(crate) enabled: bool,
+    /// First part of Home Assistant's topics, its discovery prefix.
+    #[serde(with = "text::Prefix")]
+    pub(crate) prefix: String,
+    /// Show the last picture of a detection, too; needs snapshots.enabled, and does nothing with snapshots.privacy.
+    pub(crate) picture: bool,
+}
+
+impl Default for HomeAssistant {
+    fn default() -> Self {
+        Self { enabled: false, prefix: "homeassistant".into(), picture: false }
     }
 }
 

@@ -119,6 +119,7 @@ impl Desk {
             inference_rate_hz: self.parts.rate(),
             config: self.config.masked_json(),
         });
+        self.voice.announce(&self.config, &self.parts.offers(&self.config));
     }
 
     /// Carries a command out, or begins to.

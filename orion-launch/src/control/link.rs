@@ -23,10 +23,12 @@ use rumqttc::{
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
+    greeting::Greeting,
     now,
     sent::Sent,
     voice::{Shared, Voice},
 };
+use crate::home_assistant::Hub;
 
 /// The instance id in the topic that all daemons listen on.
 const ALL: &str = "all";
@@ -66,7 +68,7 @@ impl Drop for Link {
 
 impl Link {
     /// Connects in the background, for ever; the wait between two attempts grows up to `longest`. Topics begin with `prefix`; the
-    /// instance `main` answers to what is for nobody in particular.
+    /// instance `main` answers to what is for nobody in particular. Devices are announced at `hub`.
     ///
     /// # Errors
     /// [`EndpointError`] names what of the broker's settings cannot be used.
@@ -75,11 +77,12 @@ impl Link {
         prefix: &str,
         main: &str,
         longest: Duration,
+        hub: Option<Hub>,
     ) -> Result<Self, EndpointError> {
         // Of its own, so that a second daemon of the same name does not push this one out and is pushed out in turn.
         let client_id = format!("orion-launch-{:016x}", RandomState::new().build_hasher().finish());
         let (options, network) = endpoint.options(&client_id, LARGEST)?;
-        let shared = Arc::new(Shared::new(prefix));
+        let shared = Arc::new(Shared::new(prefix, hub));
         let main = Voice::new(&shared, main);
         let (commands, heard) = mpsc::channel(QUEUE);
         let worker = Worker { endpoint, options, network, shared: Arc::clone(&shared), main, commands, longest };
@@ -189,6 +192,7 @@ impl Worker {
         let mut sent = Sent::default();
         let mut leaving = false;
         let mut subscribed = BTreeSet::new();
+        let mut greeting = Greeting::new(&self.shared);
         let end = loop {
             let step = {
                 let mut poll = pin!(packets.poll());
@@ -207,6 +211,10 @@ impl Worker {
                             Step::Go
                         }
                         () = self.shared.news.notified() => Step::Go,
+                        () = greeting.due() => {
+                            greeting.go_on(&client);
+                            Step::Go
+                        }
                         () = self.shared.closing.notified(), if !*closing => {
                             *closing = true;
                             Step::Go
@@ -222,18 +230,22 @@ impl Worker {
                 Step::Packet(Ok(Packet::Incoming(Incoming::ConnAck(_)))) => {
                     *connected = true;
                     self.begin();
+                    greeting.begin(&client);
                 }
                 Step::Packet(Ok(Packet::Incoming(Incoming::Publish(publish)))) => {
-                    self.hear(&publish.topic, &publish.payload, publish.retain);
+                    if !greeting.hears(&publish.topic, &publish.payload, publish.retain) {
+                        self.hear(&publish.topic, &publish.payload, publish.retain);
+                    }
                     // Whoever carries commands out is on the same thread, and many may come at once.
                     tokio::task::yield_now().await;
                 }
                 Step::Packet(Ok(Packet::Incoming(Incoming::SubAck(ack)))) => {
                     if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
-                        tracing::warn!(
-                            "the broker does not let us subscribe to {}: no command can be received",
-                            self.shared.topic("control", "...")
-                        );
+                        let mut topics = self.shared.topic("control", "...");
+                        if let Some(hub) = &self.shared.hub {
+                            topics = format!("one of {topics}, {}, {}", hub.birth(), hub.everyone());
+                        }
+                        tracing::warn!("the broker does not let us subscribe to {topics}: no command can be received");
                     }
                 }
                 Step::Packet(Ok(Packet::Outgoing(Outgoing::Disconnect))) => break End::Closed,

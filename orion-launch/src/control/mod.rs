@@ -3,6 +3,7 @@
 
 mod desk;
 mod effect;
+mod greeting;
 mod ids;
 mod link;
 mod news;

@@ -52,6 +52,18 @@ impl Outbox {
         self.kept.remove(&topic);
     }
 
+    /// What the broker keeps of this topic, or will.
+    pub(super) fn kept(&self, topic: &str) -> Option<&Vec<u8>> {
+        self.kept.get(topic)
+    }
+
+    /// Says again what is kept of these topics.
+    pub(super) fn again(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        let wanted: Vec<_> = self.kept.iter().filter(|(topic, _)| is_wanted(topic)).collect();
+        let wanted: Vec<_> = wanted.into_iter().map(|(topic, payload)| (topic.clone(), payload.clone())).collect();
+        wanted.into_iter().for_each(|(topic, payload)| self.keep(topic, payload));
+    }
+
     /// A new connection: what is kept is said first.
     pub(super) fn connected(&mut self) {
         self.waiting.retain(|message| !message.retain);
@@ -151,6 +163,21 @@ mod tests {
         outbox.connected();
         assert_eq!(said(&mut outbox), ["state=1!", "ack=a", "ack=b", "ack=c"]);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_can_be_said_again() {
+        let mut outbox = Outbox::default();
+        outbox.keep("home/a".into(), b"1".into());
+        outbox.keep("state".into(), b"2".into());
+        assert_eq!(said(&mut outbox), ["home/a=1!", "state=2!"]);
+        assert_eq!((outbox.kept("home/a"), outbox.kept("home/b")), (Some(&b"1".to_vec()), None));
+        outbox.again(|topic| topic.starts_with("home/"));
+        assert_eq!(said(&mut outbox), ["home/a=1!"]);
+        outbox.forget("home/a".into());
+        assert_eq!((said(&mut outbox).len(), outbox.kept("home/a")), (1, None));
+        outbox.again(|_| true);
+        assert_eq!(said(&mut outbox), ["state=2!"]);
     }
 
     #[test]

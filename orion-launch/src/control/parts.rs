@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::effect::Effect;
 use crate::{
     config::{Config, Resolution},
+    home_assistant::Offers,
     inlet::Inlet,
     launch, source,
 };
@@ -114,6 +115,23 @@ impl Parts {
         let part = |share: f64| (shutdown_timeout_s * share * 1e9) as u64;
         self.workers.iter().for_each(|element| element.set_property("shutdown-timeout", part(0.1)));
         self.sinks.iter().for_each(|element| element.set_property("drain-timeout", part(0.2)));
+    }
+
+    /// What of it Home Assistant can use.
+    pub(super) fn offers(&self, config: &Config) -> Offers {
+        let status = format!("{}/status/{}", config.mqtt.prefix, config.instance_id);
+        let tells = |sink: &gst::Element| {
+            let topic = sink.property::<Option<String>>("status-topic").unwrap_or_default();
+            topic.replace("{instance_id}", &config.instance_id) == status
+        };
+        let rois = self.rois().is_ok();
+        Offers {
+            status: self.sinks.iter().any(tells),
+            rate: rois && (!self.built || config.rate().is_some()),
+            pause: rois,
+            model: self.worker(PERSON).is_ok(),
+            built: self.built,
+        }
     }
 
     /// The camera's frames a second.

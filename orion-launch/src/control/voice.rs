@@ -11,6 +11,10 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::{now, outbox::Outbox};
+use crate::{
+    config::Config,
+    home_assistant::{Hub, Offers},
+};
 
 /// Where answers, events and the state of one instance are handed in; cheap to share.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub(crate) struct Voice {
 #[derive(Debug)]
 pub(super) struct Shared {
     prefix: String,
+    /// Where devices are announced; none = nowhere.
+    pub(super) hub: Option<Hub>,
     /// Those whose commands are listened for.
     instances: Mutex<BTreeSet<String>>,
     outbox: Mutex<Outbox>,
@@ -38,9 +44,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str, hub: Option<Hub>) -> Self {
         Self {
             prefix: prefix.to_owned(),
+            hub,
             instances: Mutex::default(),
             outbox: Mutex::default(),
             news: Notify::new(),
@@ -79,6 +86,10 @@ impl Voice {
     /// Nobody listens for commands to this instance any more, and the broker forgets its state.
     pub(crate) fn leave(&self) {
         lock(&self.shared.instances).remove(&self.instance_id);
+        // First, so that nobody reads the ends of the others.
+        if let Some(hub) = &self.shared.hub {
+            self.shared.outbox().forget(hub.topic(&self.instance_id));
+        }
         for what in ["state", "presence"] {
             self.shared.outbox().forget(self.shared.topic(what, &self.instance_id));
         }
@@ -99,6 +110,18 @@ impl Voice {
     pub(crate) fn state(&self, state: &State) {
         let topic = self.shared.topic("state", &self.instance_id);
         if let Some(payload) = json(state) {
+            self.shared.outbox().keep(topic, payload);
+            self.shared.news.notify_one();
+        }
+    }
+
+    /// Tells Home Assistant what there is to see and to set, if it is not told already.
+    pub(crate) fn announce(&self, config: &Config, offers: &Offers) {
+        let Some(hub) = &self.shared.hub else { return };
+        let topic = hub.topic(&self.instance_id);
+        if let Some(payload) = json(&hub.discovery(config, offers))
+            && self.shared.outbox().kept(&topic) != Some(&payload)
+        {
             self.shared.outbox().keep(topic, payload);
             self.shared.news.notify_one();
         }

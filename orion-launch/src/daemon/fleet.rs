@@ -142,11 +142,11 @@ impl Daemon {
         if let Some(sensor) = sensor {
             sensor.voice().event(Event::Stopping { reason: "removed".to_owned() });
             self.leaving.spawn(sensor.end(request, self.limit()));
-        }
-        self.overview.forget(id);
-        if !ends {
+        } else {
+            // It was broken: nothing of it is to be waited for.
             self.link.voice(id).leave();
         }
+        self.overview.forget(id);
         if let Some(reception) = &mut self.reception {
             reception.changed(&self.config);
         }
