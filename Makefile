@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages python python-dev build models demo test bench lint schema test-rust test-python check-core install clean
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install clean
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -23,6 +23,10 @@ help: ## list the tasks
 packages:
 	@sh tools/install_packages.sh
 	@sh tools/check_rust.sh
+
+# A browser is only for the tests of the live page: 113 MB to download, so nobody else gets it.
+packages-test: packages
+	@sh tools/install_packages.sh chromium
 
 python: packages
 	@sh models/setup_env.sh
@@ -68,20 +72,21 @@ test-rust: python
 	cargo build --workspace --locked --quiet
 	cargo test --workspace --locked --quiet
 
-test-python: python-dev
+test-python: python-dev packages-test
 	cargo build --workspace --locked --quiet
 	$(PYTHON) -m pytest -q tests
 
 # Where the benchmarks find models and photos, which are not part of this repository.
 DATA ?= ../shared/data
 
-bench: python-dev build ## measure regions, worker overhead, model swaps, several workers and cameras, publishing (DATA=folder with models, photos, clips)
+bench: python-dev build ## measure regions, worker overhead, model swaps, several workers and cameras, publishing, the live page (DATA=folder with models, photos, clips)
 	$(PYTHON) tests/bench/attention.py --data '$(DATA)'
 	$(PYTHON) tests/bench/cameras.py --data '$(DATA)'
 	cargo test --release --locked --quiet --package gst-orion --test throughput -- --nocapture
 	cargo test --release --locked --quiet --package gst-orion --test worker_faults -- --nocapture --test-threads 1
 	cargo bench --locked --quiet --package gst-orion --bench publish
 	cargo bench --locked --quiet --package gst-orion --bench workers -- '$(abspath $(DATA))'
+	$(PYTHON) tests/bench/page.py --data '$(DATA)'
 
 install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so

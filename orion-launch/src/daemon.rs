@@ -20,11 +20,12 @@ use crate::{
     broker::{Broker, BrokerError},
     config::{Config, ConfigError, masked},
     control::{Link, Reception},
-    home_assistant::Hub,
+    home_assistant,
     http::{BindError, Http},
     metrics::{Metrics, Stages},
     notify::{Notifier, Sight},
     overview::Overview,
+    page::{Hub, Page, PageError},
     pipeline::Note,
     sensor::{Sensor, SensorError},
     stats_line::StatsLines,
@@ -44,6 +45,8 @@ pub(crate) enum DaemonError {
     Sensor(#[from] SensorError),
     #[error(transparent)]
     Http(#[from] BindError),
+    #[error(transparent)]
+    Page(#[from] PageError),
 }
 
 /// Why it ended, where nothing is wrong.
@@ -128,7 +131,13 @@ impl Daemon {
     async fn assemble(config: &Config, broker_uri: String) -> Result<Self, DaemonError> {
         let longest_wait = Duration::from_secs_f64(config.mqtt.max_reconnect_interval_s);
         let (mqtt, id) = (&config.mqtt, &config.instance_id);
-        let link = Link::start(endpoint(config, &broker_uri), &mqtt.prefix, id, longest_wait, Hub::of(config))?;
+        let link = Link::start(
+            endpoint(config, &broker_uri),
+            &mqtt.prefix,
+            id,
+            longest_wait,
+            home_assistant::Hub::of(config),
+        )?;
         let scraped = config.http.metrics && !config.http.bind.is_empty();
         let stages = scraped.then(Stages::default);
         let mut sensors = BTreeMap::new();
@@ -143,8 +152,10 @@ impl Daemon {
             "" => None,
             bind => {
                 let metrics = stages.as_ref().map(|stages| Metrics::new(overview.clone(), stages));
+                let hub = || Hub::new(overview.clone(), link.window(), Page::shows_pictures(config));
+                let page = Page::new(&config.http.page, hub)?;
                 let overview = overview.clone();
-                Some(Http::start(bind, move || overview.readiness(), metrics).await?)
+                Some(Http::start(bind, move || overview.readiness(), metrics, page).await?)
             }
         };
         let mut daemon = Self {
@@ -190,6 +201,11 @@ impl Daemon {
     /// Where the state can be read.
     pub(crate) fn http_address(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(Http::address)
+    }
+
+    /// Where the live page is, if it is served.
+    pub(crate) fn page_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().filter(|http| http.has_page()).map(Http::address)
     }
 
     /// Runs until `stop` is done, until it is asked to stop, or until a recording is at its end. `reload` gives the configuration

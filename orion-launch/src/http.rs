@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Whether the daemon lives (`/livez`, `/health`) and does its work (`/readyz`, `/readiness`), and `/metrics`.
+//! Whether the daemon lives (`/livez`, `/health`) and does its work (`/readyz`, `/readiness`), `/metrics`, and the live page.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,17 +12,27 @@ use axum::{
     },
     response::{IntoResponse, Response},
     routing::get,
+    serve::ListenerExt,
 };
+use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use serde_json::json;
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
-use crate::{health::Health, metrics::Metrics, overview::Readiness};
+use crate::{
+    health::Health,
+    metrics::Metrics,
+    overview::Readiness,
+    page::{Hub, Page},
+};
 
 /// The state is read within this time, or said to be stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Readers of the state at a time, at most: where one is stuck, so are the others.
 const READERS: usize = 4;
+
+/// Who takes nothing for so long is gone, ms: a page that is left open elsewhere must not keep its place for ever.
+const GONE_MS: u32 = 30_000;
 
 /// Why nothing is served.
 #[derive(Debug, Error)]
@@ -35,6 +45,8 @@ pub(crate) struct BindError {
 /// A server that ends with this value.
 pub(crate) struct Http {
     address: SocketAddr,
+    /// Who watches the page, where there is one.
+    hub: Option<Hub>,
     task: JoinHandle<()>,
 }
 
@@ -62,17 +74,47 @@ impl Http {
         bind: &str,
         read: impl Fn() -> Readiness + Send + Sync + 'static,
         metrics: Option<Metrics>,
+        page: Option<Page>,
     ) -> Result<Self, BindError> {
         let failed = |source| BindError { address: bind.to_owned(), source };
         let listener = TcpListener::bind(bind).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let reader = Reader { read: Arc::new(read), free: Arc::new(Semaphore::new(READERS)) };
+        let hub = page.as_ref().map(|page| page.hub().clone());
+        let (page, open) = page.map_or((None, false), |page| {
+            let (router, open) = page.router(address);
+            (Some(router), open)
+        });
+        if page.is_some() && !open {
+            tracing::warn!(
+                "the live page is not served on {address}: that needs a token, in http.page.token_file or the environment \
+                 variable ORION_PAGE_TOKEN"
+            );
+        }
+        let service = router(reader, metrics, page).into_make_service_with_connect_info::<SocketAddr>();
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = setsockopt(stream, TcpUserTimeout, &GONE_MS) {
+                tracing::debug!("who takes nothing keeps its connection: {error}");
+            }
+        });
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router(reader, metrics)).await {
+            if let Err(error) = axum::serve(listener, service).await {
                 tracing::error!("the HTTP server ended: {error}");
             }
         });
-        Ok(Self { address, task })
+        Ok(Self { address, hub: hub.filter(|_| open), task })
+    }
+
+    /// Whether the live page is there.
+    pub(crate) fn has_page(&self) -> bool {
+        self.hub.is_some()
+    }
+
+    /// Those who watch the page are told that it ends.
+    pub(crate) fn take_leave(&self) {
+        if let Some(hub) = &self.hub {
+            hub.close();
+        }
     }
 
     /// Where it listens.
@@ -81,9 +123,10 @@ impl Http {
     }
 }
 
-fn router(reader: Reader, metrics: Option<Metrics>) -> Router {
+fn router(reader: Reader, metrics: Option<Metrics>, page: Option<Router>) -> Router {
     // That it answers is all there is to know: neither camera nor broker has a say in it.
     let alive = || async { Json(json!({"status": "alive"})) };
+    let also = if page.is_some() { ", and the live page at /" } else { "" };
     let scraped = match metrics {
         Some(metrics) => {
             let state = (metrics, Arc::new(Semaphore::new(READERS)));
@@ -99,11 +142,13 @@ fn router(reader: Reader, metrics: Option<Metrics>) -> Router {
         .method_not_allowed_fallback(|method: Method| async move {
             refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} is not served here, GET and HEAD are"))
         })
-        .fallback(|uri: Uri| async move {
-            let known = "known are /livez, /readyz, /health, /readiness and /metrics";
-            refusal(StatusCode::NOT_FOUND, &format!("there is no {}; {known}", uri.path()))
-        })
         .with_state(reader)
+        // It answers other methods in its own words.
+        .merge(page.unwrap_or_default())
+        .fallback(move |uri: Uri| async move {
+            let known = "known are /livez, /readyz, /health, /readiness and /metrics";
+            refusal(StatusCode::NOT_FOUND, &format!("there is no {}; {known}{also}", uri.path()))
+        })
 }
 
 fn refusal(code: StatusCode, error: &str) -> Response {
@@ -173,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn methods_and_paths_are_answered_as_they_deserve() {
         let overview = Overview::default();
-        let http = Http::start("127.0.0.1:0", move || overview.readiness(), None).await.unwrap();
+        let http = Http::start("127.0.0.1:0", move || overview.readiness(), None, None).await.unwrap();
         for (method, path, code, body) in [
             ("GET", "/livez", 200, r#"{"status":"alive"}"#),
             ("GET", "/health", 200, r#"{"status":"alive"}"#),
@@ -204,6 +249,7 @@ mod tests {
                 let _free = held.1.wait_while(held.0.lock().unwrap(), |stuck| *stuck).unwrap();
                 Overview::default().readiness()
             },
+            None,
             None,
         );
         let http = http.await.unwrap();

@@ -19,6 +19,7 @@ mod looks;
 mod metrics;
 mod notify;
 mod overview;
+mod page;
 mod papers;
 mod pipeline;
 mod presence;

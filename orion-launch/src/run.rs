@@ -95,6 +95,9 @@ async fn serve(config: &Config, file: Option<&Path>) -> anyhow::Result<ExitCode>
     };
     let http = daemon.http_address().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/readiness"));
     tracing::info!("{} is running; results go to {}, state: {http}", config.instance_id, daemon.broker_uri());
+    if let Some(address) = daemon.page_address() {
+        tracing::info!("live page: http://{address}/");
+    }
     let code = match daemon.run(signals.next(), async || reload.next().await).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,6 +11,7 @@ use super::{
     models::MAX_OTHERS,
     mqtt::MqttVersion,
 };
+use crate::page::Token;
 
 /// Gathers problems: the key to blame and what is wrong.
 #[derive(Default)]
@@ -52,6 +53,10 @@ pub(super) fn together(config: &Config, variable: impl Fn(&str) -> Option<String
         "mqtt.username",
         format!("expected a name, since the environment variable {} holds a password", ENVIRONMENT[1]),
     );
+    let token = variable(Token::VARIABLE).filter(|token| !token.is_empty()).map(|token| Token::new(&token));
+    if let Some(Err(why)) = token {
+        rules.broken(true, "http.page.token_file", format!("environment variable {}: {why}", Token::VARIABLE));
+    }
     rules.into_problems()
 }
 

@@ -14,6 +14,7 @@ use super::{
     fleet::{self, Problems},
     mask,
 };
+use crate::page::Token;
 
 /// Larger ones are no configuration.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -53,7 +54,7 @@ fn reason(error: &io::Error) -> String {
 /// All that names a file.
 pub(super) fn named(config: &Config) -> Vec<&str> {
     let mqtt = &config.mqtt;
-    let mut names = vec![mqtt.password_file.as_str(), &mqtt.buffer_directory, &mqtt.uri];
+    let mut names = vec![mqtt.password_file.as_str(), &mqtt.buffer_directory, &mqtt.uri, &config.http.page.token_file];
     names.extend(mqtt.tls.files().map(|(_, path)| path));
     names.extend([&*config.camera.password_file, &config.camera.file, &config.pipeline, &config.pipeline_file]);
     let workers = config.models.others.values().chain([&*config.models.person_detector]);
@@ -67,6 +68,7 @@ pub(super) fn named(config: &Config) -> Vec<&str> {
 pub(super) fn problems(config: &Config) -> Problems {
     let mut found = Vec::new();
     look(&mut found, "mqtt.password_file", &config.mqtt.password_file, password);
+    look(&mut found, "http.page.token_file", &config.http.page.token_file, |path| Token::read(path).map(|_| ()));
     if config.mqtt.is_encrypted() {
         for (key, path) in config.mqtt.tls.files() {
             look(&mut found, key, path, if key.ends_with("key_file") { private_key } else { certificate });
@@ -113,7 +115,7 @@ fn reads_models(worker: &Worker) -> bool {
 }
 
 /// The content of a file that is read again and again, which a pipe does not allow.
-fn content(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn content(path: &Path) -> Result<Vec<u8>, String> {
     regular(path)?;
     read(path)
 }

@@ -30,6 +30,7 @@ mod words;
 mod yaml;
 
 pub(crate) use camera::{Camera, Codec, SourceKind, Transport};
+pub(crate) use files::content;
 pub(crate) use keys::leaves;
 pub(crate) use mask::masked;
 pub(crate) use models::{Detector, Worker};
@@ -41,3 +42,4 @@ pub(crate) use sources::Sources;
 pub(crate) use stream::{Format, Resolution};
 pub(crate) use text::broker;
 pub(crate) use tree::Config;
+pub(crate) use upkeep::Page;

@@ -12,6 +12,7 @@ use super::{
     words,
     yaml::{self, Entry, Item, Node},
 };
+use crate::page::Token;
 
 /// Where a tree of keys comes from.
 #[derive(Clone, Copy)]
@@ -85,8 +86,8 @@ impl Loader<'_> {
 
     /// Takes a variable, if it sets a key.
     pub(super) fn variable(&mut self, name: &str, text: &str) {
-        // The sink reads these itself.
-        if gstorion::orionmqttsink::ENVIRONMENT.contains(&name) {
+        // Who needs these reads them itself.
+        if gstorion::orionmqttsink::ENVIRONMENT.contains(&name) || name == Token::VARIABLE {
             return;
         }
         let Some(rest) = name.strip_prefix(keys::VARIABLE) else {

@@ -11,16 +11,38 @@ use super::{number, text};
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Http {
-    /// Address and port of /health, /readiness and /metrics; port 0 = any free one, empty = off.
+    /// Address and port of /health, /readiness, /metrics and the live page; port 0 = any free one, empty = off.
     #[serde(with = "text::Bind")]
     pub(crate) bind: String,
     /// Whether there is /metrics, for Prometheus.
     pub(crate) metrics: bool,
+    /// The live page.
+    pub(crate) page: Page,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { bind: "127.0.0.1:8080".into(), metrics: true }
+        Self { bind: "127.0.0.1:8080".into(), metrics: true, page: Page::default() }
+    }
+}
+
+/// The page on which cameras can be watched and controlled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Page {
+    /// Whether there is a page at all.
+    pub(crate) enabled: bool,
+    /// Show the pictures; false = boxes only, nothing of a picture leaves the daemon. mqtt.snapshots.privacy means false, too.
+    pub(crate) pictures: bool,
+    /// File with the token that visitors have to enter; needed unless bind is a loopback address. ORION_PAGE_TOKEN counts before it.
+    #[serde(with = "text::Free")]
+    pub(crate) token_file: String,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { enabled: true, pictures: true, token_file: String::new() }
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     now,
     sent::Sent,
     voice::{Shared, Voice},
+    window::Window,
 };
 use crate::home_assistant::Hub;
 
@@ -49,6 +50,8 @@ const RETRY: Duration = Duration::from_millis(200);
 pub(crate) struct Link {
     shared: Arc<Shared>,
     heard: mpsc::Receiver<Heard>,
+    /// For those in this process who want something.
+    commands: mpsc::Sender<Heard>,
     task: JoinHandle<()>,
 }
 
@@ -85,8 +88,14 @@ impl Link {
         let shared = Arc::new(Shared::new(prefix, hub));
         let main = Voice::new(&shared, main);
         let (commands, heard) = mpsc::channel(QUEUE);
+        let others = commands.clone();
         let worker = Worker { endpoint, options, network, shared: Arc::clone(&shared), main, commands, longest };
-        Ok(Self { shared, heard, task: tokio::spawn(worker.run()) })
+        Ok(Self { shared, heard, commands: others, task: tokio::spawn(worker.run()) })
+    }
+
+    /// Where somebody in this process gives commands and hears what is said, broker or not.
+    pub(crate) fn window(&self) -> Window {
+        Window::new(&self.shared, self.commands.clone())
     }
 
     /// Where answers of an instance are handed in; its commands are listened for from now on.

@@ -13,6 +13,7 @@ mod reception;
 mod sent;
 mod voice;
 mod waiting;
+mod window;
 
 pub(crate) use desk::{Action, Desk};
 pub(crate) use link::{Heard, Link};
@@ -21,6 +22,9 @@ use orion_core::timestamp;
 pub(crate) use parts::Parts;
 pub(crate) use reception::{Errand, Reception};
 pub(crate) use voice::Voice;
+#[cfg(test)]
+pub(crate) use window::test_window;
+pub(crate) use window::{Said, Window};
 
 /// Why a command is refused whose id was that of another one.
 const TAKEN: &str = "id: was that of another command";

@@ -10,7 +10,7 @@ use orion_core::health::{Ack, Event, Happened, Presence, State};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::{now, outbox::Outbox};
+use super::{now, outbox::Outbox, window::Ledge};
 use crate::{
     config::Config,
     home_assistant::{Hub, Offers},
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     /// Those whose commands are listened for.
     instances: Mutex<BTreeSet<String>>,
     outbox: Mutex<Outbox>,
+    /// For those who listen in this process.
+    pub(super) ledge: Ledge,
     /// There is something to say, or another instance.
     pub(super) news: Notify,
     /// The connection is to end.
@@ -50,6 +52,7 @@ impl Shared {
             hub,
             instances: Mutex::default(),
             outbox: Mutex::default(),
+            ledge: Ledge::default(),
             news: Notify::new(),
             closing: Notify::new(),
         }
@@ -98,6 +101,7 @@ impl Voice {
 
     /// Answers a command.
     pub(crate) fn ack(&self, ack: &Ack) {
+        self.shared.ledge.answered(ack);
         self.say(ack);
     }
 
@@ -120,7 +124,7 @@ impl Voice {
         let Some(hub) = &self.shared.hub else { return };
         let topic = hub.topic(&self.instance_id);
         if let Some(payload) = json(&hub.discovery(config, offers))
-            && self.shared.outbox().kept(&topic) != Some(&payload)
+            && self.shared.outbox().kept(&topic) != Some(payload.as_slice())
         {
             self.shared.outbox().keep(topic, payload);
             self.shared.news.notify_one();
@@ -141,6 +145,7 @@ impl Voice {
     fn say(&self, what: &impl Serialize) {
         let topic = self.shared.topic("health", &self.instance_id);
         if let Some(payload) = json(what) {
+            self.shared.ledge.said(&self.instance_id, &payload);
             self.shared.outbox().say(topic, payload);
             self.shared.news.notify_one();
         }

@@ -24,6 +24,9 @@ impl Daemon {
             sensor.voice().event(Event::Stopping { reason: self.reason.clone() });
             sensor.take_leave();
         }
+        if let Some(http) = &self.http {
+            http.take_leave();
+        }
         let start = Instant::now();
         let least = LEAST.min(limit / 10);
         // The rest is for the ends of the sinks and the workers, and for the last words.

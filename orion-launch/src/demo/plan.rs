@@ -66,7 +66,10 @@ pub(super) fn config(options: &cli::Demo, url: &str, model: &Model) -> Config {
 /// Everything that can be looked at while it runs.
 pub(super) fn where_to_look(config: &Config, uri: &str, http: Option<SocketAddr>, url: &str) -> String {
     let (host, port) = broker(uri).unwrap_or(("127.0.0.1", 1883));
-    let http = http.map_or_else(|| "off".to_owned(), |a| format!("http://{a}/readiness and http://{a}/health"));
+    let http = http.map_or_else(
+        || "off".to_owned(),
+        |a| format!("http://{a}/ (the live page), http://{a}/readiness and http://{a}/health"),
+    );
     let prefix = &config.mqtt.prefix;
     format!(
         "Camera   {}\nMQTT     {uri}, topics {prefix}/inferences/{}/...\n         mosquitto_sub -h {host} -p {port} -t '{prefix}/#' -v\n\
