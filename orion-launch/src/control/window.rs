@@ -152,7 +152,7 @@ impl Drop for Asked {
 /// One at which nobody takes commands.
 #[cfg(test)]
 pub(crate) fn test_window() -> Window {
-    Window::new(&Arc::new(Shared::new("care")), mpsc::channel(1).0)
+    Window::new(&Arc::new(Shared::new("care", None)), mpsc::channel(1).0)
 }
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_finds_its_answer_and_nobody_elses() {
-        let shared = Arc::new(Shared::new("care"));
+        let shared = Arc::new(Shared::new("care", None));
         let (commands, mut heard) = mpsc::channel(1);
         let window = Window::new(&shared, commands);
         let voice = Voice::new(&shared, "a");
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_newest_is_remembered_whoever_listens() {
-        let shared = Arc::new(Shared::new("care"));
+        let shared = Arc::new(Shared::new("care", None));
         let (voice, window) = (Voice::new(&shared, "a"), Window::new(&shared, mpsc::channel(1).0));
         let mut news = window.listen();
         (0..RECENT + 3).for_each(|n| voice.ack(&ack(&n.to_string())));
