@@ -2,6 +2,7 @@
 //! The daemon: starts the parts, watches them, and stops them within a time.
 
 mod fleet;
+mod leaving;
 mod stop;
 
 use std::{
@@ -12,10 +13,9 @@ use std::{
 };
 
 use gstorion::orionmqttsink::{Endpoint, EndpointError};
-use orion_core::command::Request;
 use thiserror::Error;
-use tokio::task::JoinSet;
 
+use self::leaving::Leaving;
 use crate::{
     broker::{Broker, BrokerError},
     config::{Config, ConfigError, masked},
@@ -84,8 +84,8 @@ pub(crate) struct Daemon {
     sensors: BTreeMap<String, Sensor>,
     /// Cameras that cannot be watched now.
     broken: BTreeMap<String, Broken>,
-    /// Cameras that are being removed: who wants it, and what they were.
-    leaving: JoinSet<(Option<Request>, Sensor)>,
+    /// Cameras that are being removed, or cannot be watched any more.
+    leaving: Leaving,
     overview: Overview,
     /// None = nobody asks for the times of the frames, so they are not noted.
     stages: Option<Stages>,
@@ -162,7 +162,7 @@ impl Daemon {
             http,
             sensors,
             broken: BTreeMap::new(),
-            leaving: JoinSet::new(),
+            leaving: Leaving::default(),
             overview,
             stages,
             notifier: Notifier::new(),
@@ -255,7 +255,7 @@ impl Daemon {
                     self.notifier.reloaded();
                 }
                 error = failed(&mut self.broker) => return Err(error.into()),
-                Some(Ok((request, sensor))) = self.leaving.join_next() => self.left(request, &sensor),
+                Some(left) = self.leaving.next() => self.left(left, None),
                 _ = look.tick() => self.look().await,
             }
         }

@@ -53,6 +53,10 @@ impl Eye {
     pub(crate) fn look_for(&self, frozen_after: Duration, black_after: Duration) {
         let mut state = self.lock();
         (state.frozen_after, state.black_after) = (frozen_after, black_after);
+        if frozen_after.is_zero() && black_after.is_zero() && state.last.is_some() {
+            // Nobody looks any more: what was new until now says nothing of the frames to come.
+            (state.watcher, state.news, state.last) = (Watcher::default(), News::default(), None);
+        }
     }
 
     /// Frames of this kind follow.
@@ -188,6 +192,27 @@ mod tests {
             }
             assert_eq!((eye.flaw(), eye.new_at(s(80))), (Some(Flaw::Frozen), Some(s(50))), "{format}");
         }
+    }
+
+    #[test]
+    fn each_frame_is_new_from_when_nothing_is_looked_for_any_more() {
+        gst::init().unwrap();
+        let (eye, caps) = (Eye::default(), caps("I420"));
+        eye.caps(&caps);
+        eye.look_for(s(20), s(20));
+        for n in 0..50 {
+            eye.frame(s(n), &frame(&caps, 90));
+        }
+        assert_eq!((eye.flaw(), eye.new_at(s(50))), (Some(Flaw::Frozen), Some(s(0))));
+        eye.look_for(Duration::ZERO, Duration::ZERO);
+        for n in 50..100 {
+            eye.frame(s(n), &frame(&caps, 90));
+        }
+        assert_eq!((eye.flaw(), eye.new_at(s(99))), (None, Some(s(99))));
+        eye.look_for(s(20), s(20));
+        eye.frame(s(100), &frame(&caps, 90));
+        eye.frame(s(102), &frame(&caps, 90));
+        assert_eq!(eye.flaw(), None, "nobody has looked at what was before");
     }
 
     #[test]

@@ -5,9 +5,6 @@ use serde::Serialize;
 
 use crate::{inlet::StreamState, status::Snapshot};
 
-/// A live stream without frames for longer is lost (DESIGN.md §7), s.
-pub(crate) const STREAM_LOST_S: f64 = 2.0;
-
 /// How well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,7 +40,7 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
             find(Health::Unhealthy, format!("the stream is lost for {since:.1} s: {cause}{detail}"));
         }
         None => find(Health::Unhealthy, "no frame has come yet".into()),
-        Some(age) if state.stream.live && age > STREAM_LOST_S => {
+        Some(age) if state.stream.live && age > state.stream.stall_timeout_s => {
             find(Health::Unhealthy, format!("no frame for {age:.1} s"));
         }
         Some(_) => {}
@@ -59,7 +56,7 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
             find(Health::Unhealthy, format!("{} has no worker", worker.name));
         }
     }
-    if !state.broker.connected {
+    if !state.broker.connected && !state.broker.uri.is_empty() {
         let error = match state.broker.last_error.as_str() {
             "" => String::new(),
             error => format!(": {error}"),
@@ -87,6 +84,7 @@ mod tests {
             uptime_s: 1.0,
             stream: Stream {
                 live,
+                stall_timeout_s: 2.0,
                 frames: 1,
                 last_frame_age_s: age,
                 state: StreamState::Streaming,
@@ -108,6 +106,23 @@ mod tests {
             presence: None,
             ledger: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_slow_camera_is_lost_when_its_own_time_is_over() {
+        let mut slow = state(Some(9.0), true, &["ready"], true);
+        assert_eq!(judge(&slow).status, Health::Unhealthy);
+        slow.stream.stall_timeout_s = 15.0;
+        assert_eq!(judge(&slow).status, Health::Healthy);
+    }
+
+    #[test]
+    fn a_camera_for_which_nothing_could_be_made_has_no_broker_to_blame() {
+        let nothing = crate::status::Status::of_nothing("a");
+        nothing.inlet.lose(LossCause::Lost, "no such program");
+        let verdict = judge(&nothing.snapshot());
+        assert_eq!((verdict.status, verdict.reasons.len()), (Health::Unhealthy, 1), "{:?}", verdict.reasons);
+        assert!(verdict.reasons[0].ends_with("no such program"), "{:?}", verdict.reasons);
     }
 
     #[test]

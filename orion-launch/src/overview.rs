@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use orion_core::camera::LossCause;
 use serde::Serialize;
 
 use crate::{
@@ -61,6 +62,15 @@ impl Overview {
         cameras.push(camera.clone());
         cameras.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
         self.set(cameras);
+    }
+
+    /// This camera cannot be watched now, and why.
+    pub(crate) fn set_failed(&self, instance_id: &str, reason: &str) {
+        let known = self.cameras().into_iter().find(|camera| camera.instance_id == instance_id);
+        let nothing = Status::of_nothing(instance_id);
+        nothing.inlet.lose(LossCause::Lost, reason);
+        // Frames may still be on their way into the elements that end now; they make it no camera that is watched.
+        self.set_one(&known.map_or(nothing.clone(), |known| Status { inlet: nothing.inlet, ..known }));
     }
 
     /// This camera is none any more.

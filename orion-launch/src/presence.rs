@@ -20,6 +20,8 @@ pub(crate) struct Hindrances {
     pub(crate) flaw: Option<Flaw>,
     pub(crate) paused: bool,
     pub(crate) no_worker: bool,
+    /// Another camera is being connected, and has shown nothing yet.
+    pub(crate) other_camera: bool,
 }
 
 impl Hindrances {
@@ -32,7 +34,8 @@ impl Hindrances {
         let lost = self.stream_lost.then_some(Reason::StreamLost);
         let paused = self.paused.then_some(Reason::Paused);
         let no_worker = self.no_worker.then_some(Reason::NoWorker);
-        [lost, flaw, paused, no_worker].into_iter().flatten().min()
+        let starting = self.other_camera.then_some(Reason::Starting);
+        [lost, flaw, paused, no_worker, starting].into_iter().flatten().min()
     }
 }
 
@@ -123,13 +126,20 @@ mod tests {
 
     #[test]
     fn the_worst_hindrance_is_told() {
-        let all = Hindrances { stream_lost: true, flaw: Some(Flaw::Black), paused: true, no_worker: true };
+        let all = Hindrances {
+            stream_lost: true,
+            flaw: Some(Flaw::Black),
+            paused: true,
+            no_worker: true,
+            other_camera: true,
+        };
         assert_eq!(all.worst(), Some(Reason::StreamLost));
         let frozen = Hindrances { stream_lost: false, flaw: Some(Flaw::Frozen), ..all };
         assert_eq!(frozen.worst(), Some(Reason::Frozen));
         assert_eq!(Hindrances { flaw: Some(Flaw::Black), ..frozen }.worst(), Some(Reason::Black));
         assert_eq!(Hindrances { flaw: None, ..frozen }.worst(), Some(Reason::Paused));
         assert_eq!(Hindrances { no_worker: true, ..Hindrances::default() }.worst(), Some(Reason::NoWorker));
+        assert_eq!(Hindrances { other_camera: true, ..Hindrances::default() }.worst(), Some(Reason::Starting));
         assert_eq!(Hindrances::default().worst(), None);
     }
 

@@ -12,8 +12,12 @@ use orion_core::health::Presence;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Record(Arc<Mutex<State>>);
 
+/// Without frames for longer a live stream is lost where nothing else is said (DESIGN.md §7), s.
+const STALL_TIMEOUT_S: f64 = 2.0;
+
 #[derive(Debug, Default)]
 struct State {
+    stall_timeout_s: Option<f64>,
     presence: Option<Presence>,
     /// By element.
     restarts: BTreeMap<String, u64>,
@@ -23,6 +27,16 @@ impl Record {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Plain values: a panic elsewhere leaves them usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Without frames for so long (s) the stream is lost.
+    pub(crate) fn set_stall_timeout_s(&self, seconds: f64) {
+        self.lock().stall_timeout_s = Some(seconds);
+    }
+
+    /// See [`Record::set_stall_timeout_s`].
+    pub(crate) fn stall_timeout_s(&self) -> f64 {
+        self.lock().stall_timeout_s.unwrap_or(STALL_TIMEOUT_S)
     }
 
     /// This is what can be said of persons now; none = it is not looked for.

@@ -27,6 +27,9 @@ use crate::{
 /// The least time for what comes last, however late it is.
 pub(crate) const LEAST: Duration = Duration::from_millis(300);
 
+/// `orionpyinfer` has ended its workers so long after its `shutdown-timeout` at the latest, and something over.
+const WORKERS_END: Duration = Duration::from_secs(3);
+
 /// Why a camera is not watched, or no longer.
 #[derive(Debug, Error)]
 pub(crate) enum SensorError {
@@ -139,6 +142,14 @@ impl Sensor {
         self.desk.refuse_late(request);
     }
 
+    /// Whether this configuration, which was read again, could be in force without another start; changes nothing.
+    ///
+    /// # Errors
+    /// A text that names the keys.
+    pub(crate) fn check(&self, read: &Config) -> Result<(), String> {
+        self.desk.check(read)
+    }
+
     /// The configuration was read again.
     pub(crate) fn reload(&mut self, read: Result<Config, ConfigError>) {
         self.desk.reload(read);
@@ -191,6 +202,7 @@ impl Sensor {
                 Action::Camera => {
                     // Which cameras can be changed was checked before.
                     self.pipeline.set_camera(self.desk.config());
+                    self.vigil.await_camera();
                 }
                 Action::Shutdown => left = Some(action),
             }
@@ -248,8 +260,8 @@ impl Sensor {
         }
     }
 
-    /// Finishes what is in hand and stops, within `limit`; `request` is who wants it.
-    pub(crate) async fn end(mut self, request: Option<Request>, limit: Duration) -> (Option<Request>, Self) {
+    /// Finishes what is in hand and stops, within `limit`; with workers that hang it takes up to [`WORKERS_END`] longer.
+    pub(crate) async fn end(mut self, limit: Duration) -> Self {
         self.leave();
         self.finish();
         let finished = async {
@@ -260,8 +272,9 @@ impl Sensor {
             }
         };
         let _ = tokio::time::timeout(limit / 2, finished).await;
-        self.stop(limit / 2).await;
-        (request, self)
+        // Whoever takes its place waits for it: it has to be gone, however short the limit is.
+        self.stop(limit / 2 + WORKERS_END).await;
+        self
     }
 
     /// Stops all elements, within `limit`, beginning at once. Gives the ledger of each.

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The true state of everything, read from the elements' `stats`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gst::prelude::*;
 use orion_core::{camera::LossCause, health::Presence, ledger::Ledger, report::Report, timestamp};
@@ -34,6 +38,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Stream {
     pub(crate) live: bool,
+    /// Without a frame for longer it is lost, if it is live.
+    pub(crate) stall_timeout_s: f64,
     pub(crate) frames: u64,
     /// None before the first frame.
     pub(crate) last_frame_age_s: Option<f64>,
@@ -55,6 +61,7 @@ pub(crate) struct Stream {
 /// The connection to the broker.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Broker {
+    /// Empty where nothing is connected to it.
     pub(crate) uri: String,
     pub(crate) connected: bool,
     pub(crate) published: u64,
@@ -174,6 +181,21 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// Of a camera for which nothing could be made.
+    pub(crate) fn of_nothing(instance_id: &str) -> Self {
+        // Nothing comes in, so nothing is noted.
+        let (notes, _) = tokio::sync::mpsc::unbounded_channel();
+        Self {
+            instance_id: instance_id.to_owned(),
+            broker_uri: String::new(),
+            source: SourceKind::Rtsp,
+            inlet: Arc::new(Inlet::new(None, Duration::ZERO, notes)),
+            elements: Vec::new(),
+            started: Instant::now(),
+            record: Record::default(),
+        }
+    }
+
     /// The state now.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let gate = self.inlet.ledger();
@@ -183,6 +205,7 @@ impl Status {
             uptime_s: seconds(self.started.elapsed()),
             stream: Stream {
                 live: self.source.is_live(),
+                stall_timeout_s: self.record.stall_timeout_s(),
                 frames: gate.received(),
                 last_frame_age_s: self.inlet.age().map(seconds),
                 state: connection.state,

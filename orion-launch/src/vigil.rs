@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Keeps watch over one camera: what is said of persons, and whether workers are alive.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use orion_core::{camera::LossCause, health::Presence, presence::Reason};
 
@@ -33,6 +33,8 @@ pub(crate) struct Vigil {
     silent: bool,
     /// Why no frames come, as it was said last.
     cause: Option<LossCause>,
+    /// Since when another camera is waited for.
+    awaits: Option<Instant>,
 }
 
 impl Vigil {
@@ -56,7 +58,13 @@ impl Vigil {
             watchdog,
             silent: false,
             cause: None,
+            awaits: None,
         }
+    }
+
+    /// Another camera is connected from now on: what this one has shown says nothing of what that one will see.
+    pub(crate) fn await_camera(&mut self) {
+        self.awaits = Some(Instant::now());
     }
 
     /// Looks at everything; to be called several times a second. Never waits.
@@ -67,12 +75,17 @@ impl Vigil {
         let stream_lost = is_lost(config, status);
         let watchdog = rules::watchdog(config);
         self.watchdog.limit(&watchdog, rate);
+        status.record.set_stall_timeout_s(config.camera.stall_timeout_s);
         let told = (desk.voice(), &status.record);
         self.watchdog.look(eye::now(), &watchdog, (rate, !paused && !stream_lost), &seen, told);
         let person = self.lookers.get(self.looks.chosen()).and_then(|n| seen.get(*n));
         let flaw = status.inlet.eye().flaw();
-        let hindrances =
-            Hindrances { stream_lost, flaw, paused, no_worker: person.is_some_and(|person| person.ready == 0) };
+        let no_worker = person.is_some_and(|person| person.ready == 0);
+        let hindrances = Hindrances { stream_lost, flaw, paused, no_worker, other_camera: self.awaits.is_some() };
+        // Once it is in the way for sure, however quickly the other one is there.
+        let connection = status.inlet.connection();
+        self.awaits =
+            self.awaits.filter(|asked| connection.state != StreamState::Streaming || connection.since < *asked);
         self.tell(config, hindrances.worst(), desk.voice(), status);
     }
 
@@ -90,6 +103,8 @@ impl Vigil {
             if !std::mem::replace(&mut self.silent, true) {
                 voice.presence(None);
                 status.record.set_presence(None);
+                // Nobody listens to what is seen meanwhile.
+                self.presenter = Presenter::new(&config.instance_id, eye::now(), wall());
             }
             return;
         }

@@ -331,6 +331,9 @@ impl Stream {
     pub(super) fn taken_over(&self, crew: u64, members: Vec<(Who, Ready)>) -> bool {
         self.update(|state| {
             let old = std::mem::take(&mut state.workers);
+            // Where there are fewer workers now, what was counted of the others goes on with the first one.
+            let others = old.iter().skip(members.len());
+            let mut without_place: u64 = others.map(|old| old.restarts_before + old.status.restarts).sum();
             state.workers = members
                 .into_iter()
                 .map(|(who, ready)| {
@@ -339,6 +342,7 @@ impl Stream {
                         info.restarts_before = before.restarts_before + before.status.restarts;
                         info.last_error.clone_from(&before.last_error);
                     }
+                    info.restarts_before += std::mem::take(&mut without_place);
                     info.ready = Some(Box::new(ready));
                     info
                 })
@@ -383,5 +387,38 @@ impl Stream {
         // Buffers are let go of outside the lock: they may be the last ones of their pool.
         drop(rest);
         sticky
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orion_core::wire::Models;
+
+    use super::*;
+
+    fn who(crew: u64, index: usize) -> Who {
+        Who { id: 10 * crew + index as u64, index, crew }
+    }
+
+    fn ready() -> Ready {
+        let (worker, version) = ("w".to_owned(), "1".to_owned());
+        Ready { protocol: 1, worker, version, pid: 7, models: Models::default(), load_ms: 1.0 }
+    }
+
+    #[test]
+    fn restarts_are_counted_for_good_whatever_the_number_of_workers() {
+        let stream = Stream::default();
+        let total = || {
+            let state = stream.lock();
+            state.workers.iter().map(|worker| worker.restarts_before + worker.status.restarts).sum::<u64>()
+        };
+        stream.update(|state| state.workers = (0..3).map(|n| WorkerInfo::new(who(0, n))).collect());
+        for (n, restarts) in [(0, 1), (1, 2), (2, 4)] {
+            stream.update(|state| state.workers[n].status.restarts = restarts);
+        }
+        for (crew, workers) in [(1, 3), (2, 1), (3, 2)] {
+            stream.taken_over(crew, (0..workers).map(|n| (who(crew, n), ready())).collect());
+            assert_eq!(total(), 7, "{workers} workers");
+        }
     }
 }

@@ -86,6 +86,15 @@ impl Config {
         config
     }
 
+    /// The keys for the daemon as a whole that `other` says otherwise.
+    pub(crate) fn changes_for_all(&self, other: &Config) -> Vec<String> {
+        let own = |key: &String| {
+            let first = key.split(['.', '[']).next().unwrap_or_default();
+            key == "instance_id" || (first != "cameras" && !CameraEntry::KEYS.contains(&first))
+        };
+        self.changes(other).into_iter().map(|change| change.key).filter(own).collect()
+    }
+
     /// This list of cameras without one; none if it is not in there.
     pub(crate) fn without_camera(&self, instance_id: &str) -> Option<Config> {
         let mut rest = self.clone();

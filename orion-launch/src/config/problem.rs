@@ -39,9 +39,14 @@ pub(crate) struct ConfigError(Vec<String>);
 
 impl ConfigError {
     /// These problems; keys and texts in them may be anything that somebody has written.
-    pub(super) fn new(problems: Vec<String>) -> Self {
+    pub(crate) fn new(problems: Vec<String>) -> Self {
         let shown = |problem: &String| mask::text(problem).replace(char::is_control, " ");
         Self(problems.iter().map(shown).collect())
+    }
+
+    /// Each of them.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.0.clone()
     }
 
     /// The same with another beginning where a problem begins so.

@@ -90,6 +90,11 @@ impl Effect {
     }
 }
 
+/// Whether only another start can change a key.
+pub(crate) fn is_fixed(key: &str) -> bool {
+    Effect::of(key) == Effect::Restart
+}
+
 /// Whether a key may not be set by a message: it makes the daemon run a program or read a file, which who may publish to a topic
 /// must not be able to do. `password`: whether the camera's password comes from a file, which must not be sent to another camera.
 pub(super) fn is_local(key: &str, password: bool) -> bool {

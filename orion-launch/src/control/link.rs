@@ -216,7 +216,9 @@ impl Worker {
                         packet = &mut poll => Step::Packet(packet),
                         arrived = sent.next(), if !sent.is_empty() => {
                             // A publish that is lost is told by the connection's end.
-                            sent.arrived(arrived);
+                            if let Some(message) = sent.arrived(arrived) {
+                                self.shared.outbox().arrived(&message);
+                            }
                             Step::Go
                         }
                         () = self.shared.news.notified() => Step::Go,

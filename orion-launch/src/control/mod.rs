@@ -16,6 +16,7 @@ mod waiting;
 mod window;
 
 pub(crate) use desk::{Action, Desk};
+pub(crate) use effect::is_fixed;
 pub(crate) use link::{Heard, Link};
 pub(crate) use news::News;
 use orion_core::timestamp;

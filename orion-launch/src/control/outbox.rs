@@ -24,7 +24,7 @@ pub(super) struct Message {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Message>,
-    /// The newest by topic, said again on each connection.
+    /// The newest by topic, said again on each connection. Empty = to be forgotten, which the broker has not confirmed yet.
     kept: BTreeMap<String, Vec<u8>>,
     dropped: u64,
 }
@@ -48,8 +48,15 @@ impl Outbox {
 
     /// The broker shall keep nothing of this topic any more: an empty message says so (MQTT 3.1.1, 3.3.1.3).
     pub(super) fn forget(&mut self, topic: String) {
-        self.keep(topic.clone(), Vec::new());
-        self.kept.remove(&topic);
+        self.keep(topic, Vec::new());
+    }
+
+    /// The broker has this message. What it has forgotten it need not be told again.
+    pub(super) fn arrived(&mut self, message: &Message) {
+        let forgotten = message.retain && message.payload.is_empty();
+        if forgotten && self.kept.get(&message.topic).is_some_and(Vec::is_empty) {
+            self.kept.remove(&message.topic);
+        }
     }
 
     /// What the broker keeps of this topic, or will.
@@ -146,9 +153,30 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.keep("state".into(), b"1".into());
         outbox.forget("state".into());
-        assert_eq!(said(&mut outbox), ["state=!"]);
+        let forgotten = outbox.take().unwrap();
+        assert_eq!((forgotten.payload.as_slice(), forgotten.retain), (&b""[..], true));
+        outbox.arrived(&forgotten);
         outbox.connected();
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_forgotten_while_there_is_no_connection_is_said_on_the_next() {
+        let mut outbox = Outbox::default();
+        outbox.keep("state".into(), b"1".into());
+        outbox.connected();
+        assert_eq!(said(&mut outbox), ["state=1!"]);
+        outbox.forget("state".into());
+        outbox.connected();
+        let lost = outbox.take().unwrap();
+        outbox.give_back(vec![lost]);
+        assert_eq!(said(&mut outbox), ["state=!"]);
+        outbox.forget("state".into());
+        let old = outbox.take().unwrap();
+        outbox.keep("state".into(), b"2".into());
+        outbox.arrived(&old);
+        outbox.connected();
+        assert_eq!(said(&mut outbox), ["state=2!"], "what is kept since then stays");
     }
 
     #[test]

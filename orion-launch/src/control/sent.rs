@@ -39,10 +39,10 @@ impl Sent {
         }
     }
 
-    pub(super) fn arrived(&mut self, told: Option<(u64, bool)>) {
-        if let Some((number, true)) = told {
-            self.messages.remove(&number);
-        }
+    /// The message that has arrived, if one has.
+    pub(super) fn arrived(&mut self, told: Option<(u64, bool)>) -> Option<Message> {
+        let (number, _) = told.filter(|(_, arrived)| *arrived)?;
+        self.messages.remove(&number)
     }
 
     /// Hears what came with the end of the connection.

@@ -54,7 +54,10 @@ impl Daemon {
         let in_time = tokio::select! {
             books = &mut stopped => Some(books),
             () = tokio::time::sleep(patience) => None,
-            () = &mut hurry, if !hurried => None,
+            () = &mut hurry, if !hurried => {
+                hurried = true;
+                None
+            }
         };
         let books = match in_time {
             Some(books) => books,
@@ -66,9 +69,9 @@ impl Daemon {
                 })
             }
         };
-        // Cameras that were being removed have had their time.
-        let left = async { while self.leaving.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(least, left).await;
+        let soon = Instant::now() + least;
+        let until = if hurried { soon } else { soon.max(start + limit.saturating_sub(2 * least)) };
+        self.await_leaving(until, async { if hurried { std::future::pending().await } else { hurry.await } }).await;
         self.refuse_rest();
         self.link.close(least).await;
         if let Some(broker) = self.broker.take() {
@@ -84,6 +87,25 @@ impl Daemon {
             books.into_iter().map(name).collect::<Vec<_>>()
         };
         self.sensors.keys().zip(books).flat_map(named).collect()
+    }
+
+    /// Cameras that are being removed have what is left of the time; of none of them anything stays at the broker.
+    async fn await_leaving(&mut self, until: Instant, hurry: impl Future<Output = ()>) {
+        let late = tokio::time::sleep_until(until.into());
+        tokio::pin!(late, hurry);
+        loop {
+            tokio::select! {
+                left = self.leaving.next() => match left {
+                    Some(left) => self.left(left, None),
+                    None => return,
+                },
+                () = &mut late => break,
+                () = &mut hurry => break,
+            }
+        }
+        for left in self.leaving.rest() {
+            self.left(left, Some("the daemon stops"));
+        }
     }
 
     /// Every command has an answer, late as it is.

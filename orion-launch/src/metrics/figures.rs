@@ -14,7 +14,7 @@ use super::monotonic::Monotonic;
 use crate::{
     inlet::StreamState,
     overview::Overview,
-    status::{Book, Snapshot},
+    status::{Book, Broker, Snapshot},
 };
 
 /// Of the examples that no counter here has.
@@ -51,9 +51,10 @@ impl Figures {
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let cameras: Vec<_> = self.overview.cameras().iter().map(|camera| camera.snapshot()).collect();
-        // Plain numbers: a panic elsewhere leaves them usable.
+        // Plain numbers: a panic elsewhere leaves them usable. Before anything is read: another scrape at the same time would find
+        // counters that are behind those of this one, and take them for ones that have begun anew.
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let cameras: Vec<_> = self.overview.cameras().iter().map(|camera| camera.snapshot()).collect();
         for figure in figures(&cameras) {
             let kind = match figure.values.first() {
                 Some((_, Value::Count(_))) => MetricType::Counter,
@@ -191,35 +192,29 @@ fn figures(cameras: &[Snapshot]) -> Vec<Figure> {
         workers(&|w| Value::Level(w.processes.iter().map(|p| p.memory_bytes as f64).sum())),
     );
 
-    figure(
-        "orion_broker_up",
-        "1 while there is a connection to the broker.",
-        None,
-        each(&|c| Some(up(c.broker.connected))),
-    );
+    // A camera for which nothing could be made has no connection that could be up or down.
+    let broker = |value: &dyn Fn(&Broker) -> Value| {
+        each(&|camera| (!camera.broker.uri.is_empty()).then(|| value(&camera.broker)))
+    };
+    figure("orion_broker_up", "1 while there is a connection to the broker.", None, broker(&|b| up(b.connected)));
     figure(
         "orion_broker_reconnects",
         "Connections to the broker after the first.",
         None,
-        each(&|c| Some(Value::Count(c.broker.reconnects))),
+        broker(&|b| Value::Count(b.reconnects)),
     );
-    figure(
-        "orion_messages_published",
-        "Messages sent to the broker.",
-        None,
-        each(&|c| Some(Value::Count(c.broker.published))),
-    );
+    figure("orion_messages_published", "Messages sent to the broker.", None, broker(&|b| Value::Count(b.published)));
     figure(
         "orion_messages_acknowledged",
         "Messages that the broker has.",
         None,
-        each(&|c| Some(Value::Count(c.broker.acknowledged))),
+        broker(&|b| Value::Count(b.acknowledged)),
     );
     figure(
         "orion_messages_buffered",
         "Messages that wait or are not acknowledged yet.",
         None,
-        each(&|c| Some(Value::Level(c.broker.buffered as f64))),
+        broker(&|b| Value::Level(b.buffered as f64)),
     );
     figure(
         "orion_watchdog_restarts",
@@ -257,4 +252,48 @@ fn figures(cameras: &[Snapshot]) -> Vec<Figure> {
         each(&|c| Some(Value::Level(c.uptime_s))),
     );
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::super::{Metrics, Stages};
+    use crate::{overview::Overview, status::Status};
+
+    #[test]
+    fn scrapes_at_the_same_time_count_nothing_twice() {
+        let (overview, camera) = (Overview::default(), Status::of_nothing("a"));
+        overview.set(vec![camera.clone()]);
+        let metrics = Metrics::new(overview, &Stages::default());
+        let counted = || {
+            let (_, text) = metrics.scrape("").unwrap();
+            let line = text.lines().find(|line| line.starts_with("orion_stream_reconnects_total")).unwrap();
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        };
+        let over = AtomicBool::new(false);
+        let mut count = 0;
+        thread::scope(|scope| {
+            let scrapers: [_; 3] = std::array::from_fn(|_| {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        counted();
+                    }
+                })
+            });
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    camera.inlet.restored();
+                    thread::yield_now();
+                }
+            });
+            scrapers.into_iter().for_each(|scraper| scraper.join().unwrap());
+            over.store(true, Ordering::Relaxed);
+            count = camera.inlet.connection().reconnects;
+        });
+        assert!(counted() >= count && counted() <= camera.inlet.connection().reconnects, "{} of {count}", counted());
+    }
 }

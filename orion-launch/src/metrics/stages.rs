@@ -13,6 +13,9 @@ use serde::Deserialize;
 /// Upper bounds of the histograms, s: from a millisecond to half a minute.
 const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// What is measured.
+const STAGES: [&str; 7] = ["capture", "queue", "worker", "inference", "transport", "publish", "end_to_end"];
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Labels {
     instance_id: String,
@@ -54,6 +57,13 @@ impl Stages {
         });
     }
 
+    /// Forgets a camera that is none any more.
+    pub(crate) fn forget(&self, instance_id: &str) {
+        for stage in STAGES {
+            self.0.remove(&Labels { instance_id: instance_id.to_owned(), stage });
+        }
+    }
+
     fn note(&self, instance_id: &str, buffer: &gst::BufferRef) {
         let Some(frame) = meta::frame(buffer) else { return };
         let now = gst::get_timestamp().nseconds();
@@ -80,5 +90,23 @@ impl Stages {
             note("publish", between(inference.answered, now));
             note("end_to_end", between(frame.arrived, now));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_told_of_a_camera_that_is_gone() {
+        let stages = Stages::default();
+        let label = |id: &str, stage| Labels { instance_id: id.to_owned(), stage };
+        for stage in STAGES {
+            stages.0.get_or_create(&label("a", stage)).observe(1.0);
+        }
+        stages.0.get_or_create(&label("b", "queue")).observe(1.0);
+        stages.forget("a");
+        assert!(STAGES.into_iter().all(|stage| stages.0.get(&label("a", stage)).is_none()));
+        assert!(stages.0.get(&label("b", "queue")).is_some());
     }
 }

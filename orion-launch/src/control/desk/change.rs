@@ -51,6 +51,14 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether a configuration that was read again could be in force without another start; changes nothing.
+    ///
+    /// # Errors
+    /// A text that names the keys.
+    pub(crate) fn check(&self, read: &Config) -> Result<(), String> {
+        self.plan(self.reloaded(read)).map(drop)
+    }
+
     /// The configuration was read again.
     pub(crate) fn reload(&mut self, read: Result<Config, ConfigError>) {
         let problems = match read {
