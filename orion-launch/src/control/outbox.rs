@@ -61,7 +61,7 @@ impl Outbox {
 
     /// What the broker keeps of this topic, or will.
     pub(super) fn kept(&self, topic: &str) -> Option<&[u8]> {
-        self.kept.get(topic).map(Vec::as_slice)
+        self.kept.get(topic).filter(|payload| !payload.is_empty()).map(Vec::as_slice)
     }
 
     /// Says again what is kept of these topics.
