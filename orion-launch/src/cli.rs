@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The command line.
 
-use std::path::PathBuf;
+use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use orion_core::{
+    command::{FocusStrategy, Size},
+    geometry::NormRect,
+};
+use serde::de::DeserializeOwned;
 
 use crate::{
-    config::{Detector, Rate},
+    config::{Detector, Fraction, Rate, Workers},
     logging::LogFormat,
 };
 
@@ -59,7 +64,16 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         directory: Option<PathBuf>,
     },
+    /// Has each frame of a recording looked at, and draws what was found; sound is not kept
+    #[command(after_help = ANNOTATE_HELP)]
+    Annotate(Box<Annotate>),
+    /// Makes a page with diagrams of results: of those that annotate writes, or that were saved from MQTT
+    Report(Report),
 }
+
+const ANNOTATE_HELP: &str = "\
+Exit codes: 0 all frames are done; 1 something failed; 2 the command line or the configuration is wrong; 130 Ctrl-C.
+Files are called *.part until they are whole; after Ctrl-C what was done stays there, to be played and read.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigFile {
@@ -87,9 +101,138 @@ pub(crate) struct Demo {
     pub(crate) rate: f64,
 }
 
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Annotate {
+    /// The recording
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The same with what was found: H.264 in MP4
+    #[arg(value_name = "OUT.mp4", required_unless_present = "no_video")]
+    pub(crate) output: Option<PathBuf>,
+    /// Results, a line of JSON a frame; - = standard output; default: OUT.jsonl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) results: Option<PathBuf>,
+    /// Writes results only
+    #[arg(long, requires = "results", conflicts_with = "output")]
+    pub(crate) no_video: bool,
+    /// Replaces files that are there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// A configuration of the daemon, whose models.person_detector and rois count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Of a configuration with several cameras, the one that counts
+    #[arg(long, value_name = "ID", requires = "config")]
+    pub(crate) camera: Option<String>,
+    /// Where models are; default: models/weights beside the worker
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model_dir: Option<PathBuf>,
+    /// A certain model for 640x640 instead of one from there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// The same for 320x320
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(crate) model_320: Option<PathBuf>,
+    /// Size of the model that is looked for: n, s, m, l or x
+    #[arg(long, value_parser = word::<Size>)]
+    pub(crate) size: Option<Size>,
+    /// How persons are found
+    #[arg(long, value_enum)]
+    pub(crate) detector: Option<Detector>,
+    /// Least confidence of a detection, 0..1
+    #[arg(long, value_name = "C", value_parser = fraction)]
+    pub(crate) confidence: Option<f64>,
+    /// What is looked for, such as person,car
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    pub(crate) labels: Vec<String>,
+    /// Worker processes that share the frames
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<u32>,
+    /// Where to look, in fractions of the frame's sides; several make one region around all
+    #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
+    pub(crate) roi: Vec<NormRect>,
+    /// Follows what was found: simple, smoothing or velocity
+    #[arg(long, value_name = "STRATEGY", value_parser = word::<FocusStrategy>, conflicts_with = "roi")]
+    pub(crate) auto_focus: Option<FocusStrategy>,
+    /// Begins so many seconds into the recording
+    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = 0.0)]
+    pub(crate) start: f64,
+    /// Ends after so many seconds of the recording
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) duration: Option<f64>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Report {
+    /// Results, a line of JSON each, a topic before it or not; - = standard input
+    #[arg(value_name = "IN.jsonl")]
+    pub(crate) input: PathBuf,
+    /// The page; - = standard output; default: IN.html, or standard output for standard input
+    #[arg(short, long, value_name = "OUT.html")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replaces a file that is there even if it is no such page
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
-    let limits = Rate::LIMITS;
-    let told = || format!("expected {}..{} Hz", limits.start(), limits.end());
-    limits.contains(&rate).then_some(rate).ok_or_else(told)
+    within(text, Rate::LIMITS, " Hz")
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    within(text, Fraction::LIMITS, "")
+}
+
+fn workers(text: &str) -> Result<u32, String> {
+    within(text, Workers::LIMITS, " workers")
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=1e7, " seconds")
+}
+
+fn within<T: FromStr + PartialOrd + Display>(text: &str, limits: RangeInclusive<T>, unit: &str) -> Result<T, String> {
+    let number: T = text.parse().map_err(|_| "expected a number".to_owned())?;
+    let told = || format!("expected {}..{}{unit}", limits.start(), limits.end());
+    limits.contains(&number).then_some(number).ok_or_else(told)
+}
+
+/// One of the words of an enumeration, as in the configuration.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+fn region(text: &str) -> Result<NormRect, String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok(&[x, y, width, height]) => NormRect::new(x, y, width, height).map_err(|error| error.to_string()),
+        _ => Err("expected four numbers, x,y,width,height".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_on_the_command_line_is_named() {
+        for (arguments, expected) in [
+            ("in.mp4", "<OUT.mp4>"),
+            ("in.mp4 --no-video", "--results <FILE>"),
+            ("in.mp4 out.mp4 --no-video --results r", "cannot be used with"),
+            ("in.mp4 out.mp4 --roi 0,0,1", "expected four numbers, x,y,width,height"),
+            ("in.mp4 out.mp4 --roi 0.5,0,0.6,1", "x + width must be at most 1"),
+            ("in.mp4 out.mp4 --size q", "expected one of `n`, `s`"),
+            ("in.mp4 out.mp4 --auto-focus fast", "expected one of `simple`"),
+            ("in.mp4 out.mp4 --auto-focus simple --roi 0,0,1,1", "cannot be used with"),
+            ("in.mp4 out.mp4 --confidence 2", "expected 0..1"),
+            ("in.mp4 out.mp4 --workers 0", "expected 1..16 workers"),
+            ("in.mp4 out.mp4 --start nan", "expected 0..10000000 seconds"),
+        ] {
+            let all = ["orion-launch", "annotate"].into_iter().chain(arguments.split(' '));
+            let error = Arguments::try_parse_from(all).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(expected), "{arguments}: {error}");
+        }
+    }
 }

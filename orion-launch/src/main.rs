@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The daemon that runs Orion's elements on a camera.
 
+mod annotate;
 mod broker;
 mod camera;
 mod cli;
@@ -24,6 +25,7 @@ mod papers;
 mod pipeline;
 mod presence;
 mod record;
+mod report;
 mod rules;
 mod run;
 mod sensor;
@@ -65,6 +67,8 @@ fn main() -> ExitCode {
             logging::init(LogFormat::Text, "warn");
             demo::run(&demo)
         }
+        Some(Command::Annotate(options)) => annotate::run(&options),
+        Some(Command::Report(options)) => report::run(&options),
     }
 }
 

@@ -136,6 +136,7 @@ mod payload;
 mod photographer;
 mod properties;
 mod record;
+mod reports;
 mod retry;
 mod runner;
 mod session;
@@ -149,6 +150,7 @@ mod translator;
 pub const ENVIRONMENT: [&str; 2] = ["ORION_MQTT_USERNAME", "ORION_MQTT_PASSWORD"];
 
 pub use endpoint::{Endpoint, EndpointError};
+pub use reports::{ReportError, reports};
 
 glib::wrapper! {
     /// The element `orionmqttsink`.

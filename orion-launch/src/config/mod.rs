@@ -35,7 +35,7 @@ pub(crate) use keys::leaves;
 pub(crate) use mask::masked;
 pub(crate) use models::{Detector, Worker};
 pub(crate) use mqtt::{Mqtt, Profile};
-pub(crate) use number::Rate;
+pub(crate) use number::{Fraction, Rate, Workers};
 pub(crate) use problem::ConfigError;
 pub(crate) use schema::schema;
 pub(crate) use sources::Sources;

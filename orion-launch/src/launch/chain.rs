@@ -28,17 +28,8 @@ pub(super) fn text(config: &Config, broker: &str, max_rate: Option<f64>) -> Stri
     if config.stream.format == Format::Jpeg {
         text.push_str(" ! jpegenc");
     }
-    let _ = write!(
-        text,
-        " ! orionroi name={ROI} instance-id={} room-id={} threshold-area={}",
-        config.instance_id,
-        quoted(&config.room_id),
-        config.rois.threshold_area
-    );
-    if !config.rois.attention.is_empty() {
-        let _ = write!(text, " rois={}", quoted(&roi::format_rois(&config.rois.attention)));
-    }
-    attention(config, &mut text);
+    text.push_str(" ! ");
+    region(config, &mut text);
     if let Some(rate) = max_rate {
         let _ = write!(text, " max-rate={rate}");
     }
@@ -69,6 +60,28 @@ pub(super) fn text(config: &Config, broker: &str, max_rate: Option<f64>) -> Stri
 pub(crate) fn size_caps(resolution: Resolution) -> String {
     let height = resolution.height();
     format!("video/x-raw,format=I420,width=[2,8192,2],height=[2,{height},2],pixel-aspect-ratio=1/1")
+}
+
+/// Region and worker alone, as each frame of a recording that is annotated goes through them.
+pub(super) fn look(config: &Config) -> String {
+    let mut text = String::new();
+    region(config, &mut text);
+    infer(INFER, &config.models.person_detector, &mut text);
+    text
+}
+
+fn region(config: &Config, text: &mut String) {
+    let _ = write!(
+        text,
+        "orionroi name={ROI} instance-id={} room-id={} threshold-area={}",
+        config.instance_id,
+        quoted(&config.room_id),
+        config.rois.threshold_area
+    );
+    if !config.rois.attention.is_empty() {
+        let _ = write!(text, " rois={}", quoted(&roi::format_rois(&config.rois.attention)));
+    }
+    attention(config, text);
 }
 
 fn attention(config: &Config, text: &mut String) {

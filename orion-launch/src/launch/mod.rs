@@ -26,6 +26,11 @@ pub(crate) fn tail(config: &Config, broker: &str) -> String {
     chain::text(config, broker, None)
 }
 
+/// Region and worker alone, without scaling, queue and sink.
+pub(crate) fn look(config: &Config) -> String {
+    chain::look(config)
+}
+
 /// The whole pipeline for gst-launch-1.0, or the text that the configuration gives instead; one for each camera of a list, after a
 /// line with its name. Passwords are masked.
 ///

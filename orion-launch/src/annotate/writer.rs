@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The pipeline that encodes the pictures.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use gst::prelude::*;
+use tokio::sync::mpsc;
+
+use super::{
+    desk::Frame,
+    news::{self, News, Whose},
+    places::with_suffix,
+};
+use crate::source::{self, SourceError};
+
+/// Quality of the pictures: the quantizer at constant rate factor, 0 (lossless) to 50; at this one losses are hardly seen.
+const QUALITY: u32 = 20;
+/// Frames from one that can be jumped to, to the next, at most.
+const KEY_DISTANCE: u32 = 60;
+/// Frames that wait for the encoder at most.
+const AHEAD: u64 = 4;
+
+/// Encodes into a file.
+pub(super) struct Writer {
+    pub(super) pipeline: gst::Pipeline,
+    feed: gst_app::AppSrc,
+    crop: gst::Element,
+    encoded: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Builds it; the file is made when it starts.
+    ///
+    /// # Errors
+    /// An element is missing.
+    pub(super) fn build(file: &Path, news: mpsc::UnboundedSender<News>) -> Result<Self, SourceError> {
+        let feed = gst_app::AppSrc::builder()
+            .format(gst::Format::Time)
+            .max_buffers(AHEAD)
+            .max_bytes(0)
+            .max_time(gst::ClockTime::ZERO)
+            .block(true)
+            .build();
+        let base = "gstreamer1.0-plugins-base";
+        let convert = source::make("videoconvert", base)?;
+        // The encoder wants even sides: of an odd one, the last column or row is left out.
+        let crop = source::make("videocrop", "gstreamer1.0-plugins-good")?;
+        let encoder = source::make("x264enc", "gstreamer1.0-plugins-ugly")?;
+        encoder.set_property_from_str("pass", "qual");
+        encoder.set_property_from_str("speed-preset", "veryfast");
+        encoder.set_property("quantizer", QUALITY);
+        encoder.set_property("key-int-max", KEY_DISTANCE);
+        // The quality is what counts: no limit of the rate.
+        encoder.set_property("vbv-buf-capacity", 0_u32);
+        let parse = source::make("h264parse", "gstreamer1.0-plugins-bad")?;
+        let mux = source::make("mp4mux", "gstreamer1.0-plugins-good")?;
+        // Players and browsers then begin before they have all of it.
+        mux.set_property("faststart", true);
+        mux.set_property("faststart-file", with_suffix(file, ".data").to_string_lossy().as_ref());
+        let sink = source::make("filesink", "gstreamer1.0")?;
+        sink.set_property("location", file.to_string_lossy().as_ref());
+        sink.set_property("async", false);
+        let pipeline = gst::Pipeline::new();
+        let elements = [feed.upcast_ref(), &convert, &crop, &encoder, &parse, &mux, &sink];
+        pipeline.add_many(elements)?;
+        gst::Element::link_many(elements)?;
+        let encoded = Arc::new(AtomicU64::new(0));
+        if let Some(pad) = encoder.static_pad("src") {
+            let count = Arc::clone(&encoded);
+            pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                count.fetch_add(1, Ordering::Relaxed);
+                gst::PadProbeReturn::Ok
+            });
+        }
+        news::listen(&pipeline, Whose::Writer, news);
+        Ok(Self { pipeline, feed, crop, encoded })
+    }
+
+    /// Where frames go in.
+    pub(super) fn feed(&self) -> Feed {
+        Feed { source: self.feed.clone(), crop: self.crop.clone(), first: None }
+    }
+
+    /// Pictures that came out of the encoder.
+    pub(super) fn encoded(&self) -> u64 {
+        self.encoded.load(Ordering::Relaxed)
+    }
+}
+
+/// Where frames go into the encoder.
+pub(super) struct Feed {
+    source: gst_app::AppSrc,
+    crop: gst::Element,
+    first: Option<gst::ClockTime>,
+}
+
+impl Feed {
+    /// The format of the frames from now on.
+    pub(super) fn format(&self, caps: &gst::Caps, info: &gst_video::VideoInfo) {
+        self.crop.set_property("right", (info.width() % 2) as i32);
+        self.crop.set_property("bottom", (info.height() % 2) as i32);
+        self.source.set_caps(Some(caps));
+    }
+
+    /// Gives a frame away; waits while the encoder has enough. The first one begins the time.
+    ///
+    /// # Errors
+    /// The encoder has ended.
+    pub(super) fn push(&mut self, frame: Frame) -> Result<(), String> {
+        let mut buffer = frame.buffer;
+        let first = *self.first.get_or_insert(frame.position.unwrap_or(gst::ClockTime::ZERO));
+        let time = buffer.make_mut();
+        time.set_pts(frame.position.map(|position| position.saturating_sub(first)));
+        time.set_dts(gst::ClockTime::NONE);
+        self.source.push_buffer(buffer).map(drop).map_err(|_| "the encoder has ended".to_owned())
+    }
+
+    /// No more frames come.
+    pub(super) fn end(&self) {
+        // It may have ended by itself, which it tells.
+        let _ = self.source.end_of_stream();
+    }
+}
