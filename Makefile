@@ -79,9 +79,10 @@ test-python: python-dev packages-test
 # Where the benchmarks find models and photos, which are not part of this repository.
 DATA ?= ../shared/data
 
-bench: python-dev build ## measure regions, worker overhead, model swaps, several workers and cameras, publishing, the live page (DATA=folder with models, photos, clips)
+bench: python-dev build ## measure regions, worker overhead, model swaps, the worker, several workers and cameras, publishing, the live page (DATA=folder with models, photos, clips)
 	$(PYTHON) tests/bench/attention.py --data '$(DATA)'
 	$(PYTHON) tests/bench/cameras.py --data '$(DATA)'
+	$(PYTHON) tests/bench/worker_path.py --data '$(DATA)'
 	cargo test --release --locked --quiet --package gst-orion --test throughput -- --nocapture
 	cargo test --release --locked --quiet --package gst-orion --test worker_faults -- --nocapture --test-threads 1
 	cargo bench --locked --quiet --package gst-orion --bench publish
@@ -96,12 +97,14 @@ install: build ## install plugin, daemon, worker, manual pages and pipelines und
 	@for program in orion-launch orion-config; do \
 		sh tools/install_papers.sh target/release/$$program '$(DESTDIR)$(PREFIX)/share' || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
 	install -d $(DESTDIR)$(PREFIX)/share/orion/schema
 	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion
 	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
 	install -m 644 models/*.lock models/pyproject.toml $(DESTDIR)$(PREFIX)/share/orion/models
 	install -m 644 models/orion_worker/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker
 	install -m 644 models/orion_worker/conformance/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance
+	install -m 644 models/orion_worker/quantize/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
 	install -m 644 models/examples/*.py $(DESTDIR)$(PREFIX)/share/orion/models/examples
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/orion
 	install -m 644 gst-orion/core/schema/*.json $(DESTDIR)$(PREFIX)/share/orion/schema

@@ -24,10 +24,10 @@ A worker of one's own is a class with a method `infer` and one call:
 `load` and `describe` may be left out. Name and result type follow from the class, here `dark_room` and
 `dark_room_detection`, unless it has attributes `name` and `result_type` (`Detector` has the rule). More
 is offered, not asked: an `Inference` instead of the list carries metadata and times, `Staged` prepares
-the next frame while the current one is inferred, `Tunable` takes new settings from the host, and
-`options()` reads the flags that the host adds to the command line. `worker-command="/any/bin/python
-my_worker.py"` makes the plugin use it; `python -m orion_worker check my_worker.py` tells whether it
-keeps the protocol.
+the next frame while the current one is inferred, `Reducible` lets large JPEGs be decoded smaller,
+`Tunable` takes new settings from the host, and `options()` reads the flags that the host adds to the
+command line. `worker-command="/any/bin/python my_worker.py"` makes the plugin use it;
+`python -m orion_worker check my_worker.py` tells whether it keeps the protocol.
 """
 
 from orion_worker.detector import (
@@ -37,6 +37,8 @@ from orion_worker.detector import (
     Inference,
     Models,
     NormRect,
+    Picture,
+    Reducible,
     Staged,
     Stages,
     Tunable,
@@ -55,6 +57,8 @@ __all__ = [
     "Models",
     "NormRect",
     "Options",
+    "Picture",
+    "Reducible",
     "Staged",
     "Stages",
     "Tunable",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""`python -m orion_worker`: the same as `person_detector.py`; `check` checks any worker."""
+"""`python -m orion_worker`: the same as `person_detector.py`, and the tools `check` and `quantize`."""
 
 import sys
 

@@ -5,7 +5,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orion_worker.detector import Attention, Detection, Image, Inference, Models, Staged, Tunable
+from orion_worker.detector import (
+    Attention,
+    Detection,
+    Inference,
+    Models,
+    Picture,
+    Reducible,
+    Staged,
+    Tunable,
+)
 from orion_worker.errors import WorkerError
 
 # It becomes a level of an MQTT topic.
@@ -37,6 +46,8 @@ class Adapter:
     def __init__(self, detector: Any):
         self._detector = detector
         self._staged = detector if isinstance(detector, Staged) else None
+        self.reducible = detector if self._staged and isinstance(detector, Reducible) else None
+        """The detector, if it takes pictures that are smaller than the frame."""
         class_name = type(detector).__name__
         if self._staged is None and not callable(getattr(detector, "infer", None)):
             raise WorkerError(f"{class_name} has no method infer(self, image, attention)")
@@ -71,11 +82,13 @@ class Adapter:
         describe = getattr(self._detector, "describe", None)
         return describe() if describe else {}
 
-    def prepare(self, image: Image, attention: Attention) -> Any:
+    def prepare(self, picture: Picture, attention: Attention) -> Any:
         """The part of the work that another thread may do; without such a part, what `infer` takes."""
-        if self._staged is None:
-            return image, attention
-        return self._staged.prepare(image, attention)
+        if self.reducible is not None:
+            return self.reducible.prepare_picture(picture, attention)
+        if self._staged is not None:
+            return self._staged.prepare(picture.image, attention)
+        return picture.image, attention
 
     def finish(self, prepared: Any) -> Inference:
         """The detections in what `prepare` returned.

@@ -23,14 +23,14 @@ class Candidates:
         return Candidates(self.boxes[index], self.scores[index], self.classes[index])
 
 
-def confident(scores: NDArray[np.floating], wanted: NDArray[np.int64], threshold: float) -> NDArray[np.intp]:
-    """Indices of the columns of `scores` (classes, n) where a wanted class reaches the threshold.
+def confident(scores: NDArray[np.floating], threshold: float) -> NDArray[np.intp]:
+    """Indices of the columns of `scores` (wanted classes, n) where one reaches the threshold.
 
     Raises:
         MessageError: `inference_failed` when a wanted score is not finite; "nothing found" would
             then be a guess.
     """
-    best = scores[wanted].max(axis=0)
+    best = scores.max(axis=0)
     if not np.isfinite(best).all():
         raise MessageError("inference_failed", "the model's scores are not finite numbers")
     return np.flatnonzero(best >= threshold)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the command line starts: a shipped worker, or the check of any worker."""
+"""What the command line starts: a shipped worker, the check of any worker, or the making of INT8 models."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,15 @@ from orion_worker.worker import run
 
 
 def main(default_model_dir: Path = DEFAULT_MODEL_DIR) -> int:
-    """Run the worker that the command line describes, or the tool `check`; returns the exit status."""
+    """Run what the command line describes, a worker or a tool; returns the exit status."""
     if sys.argv[1:2] == ["check"]:
         from orion_worker.conformance.cli import main as check
 
         return check(sys.argv[2:])
+    if sys.argv[1:2] == ["quantize"]:
+        from orion_worker.quantize.cli import main as quantize
+
+        return quantize(sys.argv[2:])
     configure()
     try:
         options = parse(sys.argv[1:], default_model_dir)

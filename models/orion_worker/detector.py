@@ -13,6 +13,19 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded frame of `size` (width, height) px, whose `image` may be smaller by `reduction` (1, 2, 4, 8).
+
+    The image's sides are the frame's divided by `reduction` and rounded up, and one of its pixels is
+    `reduction` by `reduction` px of the frame, counted from the top left corner.
+    """
+
+    image: Image
+    size: tuple[int, int]
+    reduction: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class NormRect:
     """A rectangle in 0..1 of the frame: top-left corner and size."""
 
@@ -90,9 +103,10 @@ class Detector(Protocol):
       warm-up included; raising says that the worker cannot start;
     * `describe(self) -> Mapping[str, Any]`, settings and counters for the command `describe`, of
       values that JSON knows;
-    * the methods of `Staged`, which then take the place of `infer`, and of `Tunable`.
+    * the methods of `Staged`, which then take the place of `infer`, of `Reducible` beside them, and of
+      `Tunable`.
 
-    All are called on the main thread, except for `Staged.prepare`.
+    All are called on the main thread, except for those of `Reducible` and `Staged.prepare`.
     """
 
     def infer(self, image: Image, attention: Attention) -> Inference | Sequence[Detection]:
@@ -121,6 +135,22 @@ class Staged(Protocol):
 
         `Stages.preprocess_ms` of the result is the time that `prepare` took.
         """
+        ...
+
+
+@runtime_checkable
+class Reducible(Protocol):
+    """A `Staged` detector that is content with less than every pixel: a JPEG then takes a third of the time.
+
+    Its `prepare_picture` takes the place of `prepare`.
+    """
+
+    def reduction(self, size: tuple[int, int], attention: Attention) -> int:
+        """How much smaller a JPEG of `size` (width, height) px may be decoded: 1, 2, 4 or 8."""
+        ...
+
+    def prepare_picture(self, picture: Picture, attention: Attention) -> Any:
+        """As `Staged.prepare`; what `finish` finds is in pixels of the whole frame all the same."""
         ...
 
 

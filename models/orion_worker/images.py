@@ -17,11 +17,23 @@ MAX_PIXELS = 8192 * 4320
 _DAMAGED = ("premature end", "bad Huffman code", "Inconsistent progression", "Invalid SOS")
 
 
-def decode(data: bytes | memoryview, encoding: str, width: int, height: int) -> Image:
+REDUCTIONS = (1, 2, 4, 8)
+"""What a JPEG's sides can be divided by while it is decoded; libjpeg then leaves out what is not needed."""
+
+_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def decode(data: bytes | memoryview, encoding: str, width: int, height: int, reduction: int = 1) -> Image:
     """Decode one frame to a (height, width, 3) image, blue, green, red.
 
     JPEG: 0 by 0 stands for "as the file says"; the EXIF orientation is ignored, because boxes refer
-    to the stored picture. Data that ends early or has unreadable parts is refused.
+    to the stored picture. Data that ends early or has unreadable parts is refused. `reduction`, one
+    of `REDUCTIONS`, makes the image smaller by that factor, its sides rounded up.
     Raw (rgb, bgr, i420, nv12): packed without row padding, chroma rounded up for odd sizes, YUV as
     BT.601 with 16..235.
 
@@ -29,7 +41,7 @@ def decode(data: bytes | memoryview, encoding: str, width: int, height: int) -> 
         ValueError: the bytes do not make such a frame; the text says what is wrong.
     """
     if encoding == "jpeg":
-        return _jpeg(data, width, height)
+        return _jpeg(data, width, height, reduction)
     if width < 1 or height < 1:
         raise ValueError(f"{encoding} frame of {width}x{height} px")
     expected = raw_size(encoding, width, height)
@@ -60,13 +72,26 @@ def _half(size: int) -> int:
     return (size + 1) // 2
 
 
-def _jpeg(data: bytes | memoryview, width: int, height: int) -> Image:
+def reduced(size: int, reduction: int) -> int:
+    """A side in px of a picture decoded with `reduction`."""
+    return -(-size // reduction)
+
+
+def reduction_for(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """The largest of `REDUCTIONS` with which a picture of `size` (width, height) still has `wanted` px."""
+    for factor in reversed(REDUCTIONS):
+        if reduced(size[0], factor) >= wanted[0] and reduced(size[1], factor) >= wanted[1]:
+            return factor
+    return 1
+
+
+def _jpeg(data: bytes | memoryview, width: int, height: int, reduction: int) -> Image:
     declared = jpeg_size(data)
     if declared[0] * declared[1] > MAX_PIXELS:
         raise ValueError(
             f"JPEG of {declared[0]}x{declared[1]} px, at most {MAX_PIXELS} px in all are decoded"
         )
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     with native_log() as complaint:
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -77,6 +102,10 @@ def _jpeg(data: bytes | memoryview, width: int, height: int) -> Image:
     if any(sign in complaint.text for sign in _DAMAGED):
         raise ValueError(f"JPEG is damaged: {complaint.text}")
     got = (image.shape[1], image.shape[0])
+    if reduction > 1:
+        if got != (reduced(declared[0], reduction), reduced(declared[1], reduction)):
+            raise ValueError(f"JPEG of {declared[0]}x{declared[1]} px decoded to {got[0]}x{got[1]} px")
+        got = declared
     if (width, height) not in ((0, 0), got):
         raise ValueError(f"JPEG of {got[0]}x{got[1]} px in a frame announced as {width}x{height} px")
     return np.asarray(image, np.uint8)

@@ -7,9 +7,10 @@ from typing import Any
 
 from orion_worker import images, wire
 from orion_worker.adapter import Adapter
-from orion_worker.detector import Attention, Image
+from orion_worker.detector import Attention, Picture
 from orion_worker.errors import MessageError
 from orion_worker.framing import Message
+from orion_worker.jpeg import jpeg_size
 from orion_worker.log import log
 from orion_worker.results import attention_of
 
@@ -58,18 +59,32 @@ def _task(frame: wire.Frame, detector: Adapter) -> Task:
     seq = frame.meta.seq
     attention = attention_of(frame)
     try:
-        image = images.decode(frame.frame_data, frame.format, frame.width, frame.height)
+        reduction, size = _reduction(frame, detector, attention)
+        image = images.decode(frame.frame_data, frame.format, frame.width, frame.height, reduction)
     except ValueError as error:
         raise MessageError("bad_frame", str(error), seq) from error
     decoded = time.perf_counter()
-    prepared = _prepared(detector, image, attention, seq)
+    picture = Picture(image, size or (image.shape[1], image.shape[0]), reduction)
+    prepared = _prepared(detector, picture, attention, seq)
     end = time.perf_counter()
-    size = (image.shape[1], image.shape[0])
-    return Task(frame.meta, size, prepared, 1e3 * (decoded - start), 1e3 * (end - decoded))
+    return Task(frame.meta, picture.size, prepared, 1e3 * (decoded - start), 1e3 * (end - decoded))
 
 
-def _prepared(detector: Adapter, image: Image, attention: Attention, seq: int) -> Any:
+def _reduction(
+    frame: wire.Frame, detector: Adapter, attention: Attention
+) -> tuple[int, tuple[int, int] | None]:
+    # The size that a JPEG's header declares is needed only where less may be decoded.
+    if frame.format != "jpeg" or detector.reducible is None:
+        return 1, None
+    size = jpeg_size(frame.frame_data)
     try:
-        return detector.prepare(image, attention)
+        return detector.reducible.reduction(size, attention), size
+    except Exception as error:
+        raise failed(frame.meta.seq, error) from error
+
+
+def _prepared(detector: Adapter, picture: Picture, attention: Attention, seq: int) -> Any:
+    try:
+        return detector.prepare(picture, attention)
     except Exception as error:
         raise failed(seq, error) from error

@@ -6,9 +6,11 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from orion_worker.detector import Image
 from orion_worker.geometry import Boxes
+from orion_worker.images import reduction_for
 
 GREY = 114
 """Value of the bars, as YOLOv5 and its successors and YOLOX were trained with."""
@@ -45,18 +47,23 @@ class Letterbox:
         left, top = (spare[0] // 2, spare[1] // 2) if anchor == "centre" else (0, 0)
         return cls(source[0], source[1], target[0], target[1], scaled[0], scaled[1], left, top)
 
-    def apply(self, image: Image) -> Image:
-        """The picture scaled and padded: (input_height, input_width, 3)."""
-        size = (self.scaled_width, self.scaled_height)
-        if (self.source_width, self.source_height) != size:
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-        right = self.input_width - self.scaled_width - self.left
-        bottom = self.input_height - self.scaled_height - self.top
-        if not (self.left or self.top or right or bottom):
-            return np.ascontiguousarray(image)
-        edges = (self.top, bottom, self.left, right)
-        canvas = cv2.copyMakeBorder(image, *edges, cv2.BORDER_CONSTANT, value=(GREY, GREY, GREY))
-        return np.asarray(canvas, np.uint8)
+    def scale(self, image: Image, memory: NDArray[np.uint8]) -> Image:
+        """The picture at the size it has in the network's input, without bars.
+
+        It is made in `memory`, which has room for the whole input; or it is the image itself if that
+        has the size already.
+        """
+        if image.shape[:2] == (self.scaled_height, self.scaled_width):
+            return image
+        size = self.scaled_width * self.scaled_height * 3
+        place = memory.reshape(-1)[:size].reshape(self.scaled_height, self.scaled_width, 3)
+        wanted = (self.scaled_width, self.scaled_height)
+        return np.asarray(cv2.resize(image, wanted, dst=place, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the network's input that the picture takes; the rest is bars."""
+        rows = slice(self.top, self.top + self.scaled_height)
+        return rows, slice(self.left, self.left + self.scaled_width)
 
     def to_input(self, boxes: Boxes) -> Boxes:
         """Boxes of the picture in pixels of the network's input."""
@@ -65,6 +72,11 @@ class Letterbox:
     def to_source(self, boxes: Boxes) -> Boxes:
         """Boxes of the network's input in pixels of the picture; the exact inverse of `to_input`."""
         return (boxes - self._offset()) / self._scale()
+
+    def reduction(self) -> int:
+        """By how much smaller (1, 2, 4, 8) the picture may be decoded and still not have to be enlarged."""
+        source = (self.source_width, self.source_height)
+        return reduction_for(source, (self.scaled_width, self.scaled_height))
 
     def _scale(self) -> Boxes:
         x = self.scaled_width / self.source_width

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """Model files: found by size and paired, 640 and 320 of one family."""
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ FAMILIES = ("yolo11", "yolov8", "yolox")
 
 _NAMED = re.compile(
     r"(?P<family>yolo11|yolov8|yolox)[-_]?(?P<size>[nsmlx])(?P<extra>(_[A-Za-z0-9]+)*)"
-    r"_fp(?P<bits>16|32)_(?P<side>640|320)\.onnx"
+    r"_(fp16|fp32|int8)_(?P<side>640|320)\.onnx"
 )
 # The network as its authors publish it: one file, one input size, for both targets.
 _PUBLISHED_NANO = re.compile(r"yolox_nano(_416.*)?\.onnx")
@@ -79,19 +78,3 @@ def find(directory: Path, size: str) -> ModelFiles:
         text = f"no model of size {size!r} in {directory} (looked for {patterns}; .onnx files there: {there})"
         raise ModelError(f"{text}; {remedy}")
     return ModelFiles(size, directory / files[0], directory / files[1] if files[1] else None)
-
-
-def sha256(file: Path) -> str:
-    """SHA-256 of a file in hex.
-
-    Raises:
-        ModelError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise ModelError(f"model file {file} cannot be read: {error.strerror}") from error
-    return digest.hexdigest()

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orion_worker import settings
-from orion_worker.detector import Attention, Detection, Image, Inference, Models, Stages
+from orion_worker.detector import Attention, Detection, Image, Inference, Models, Picture, Stages
 from orion_worker.errors import CommandError
 from orion_worker.geometry import PixelRect, clip, pixel_region
+from orion_worker.images import reduction_for
 from orion_worker.options import Options
 from orion_worker.settings import thread_count
 
@@ -79,13 +80,20 @@ class MotionDetector:
 
     def prepare(self, image: Image, attention: Attention) -> Small:
         """Scale the frame down and measure its exposure."""
+        return self.prepare_picture(Picture(image, (image.shape[1], image.shape[0])), attention)
+
+    def reduction(self, size: tuple[int, int], attention: Attention) -> int:
+        """How much smaller a JPEG may be decoded without being smaller than what motion is looked for in."""
+        return reduction_for(size, _small(size))
+
+    def prepare_picture(self, picture: Picture, attention: Attention) -> Small:
+        """As `prepare`, also of a picture that is smaller than its frame."""
         start = time.perf_counter()
-        height, width = image.shape[:2]
-        small = _shrink(image)
+        small = _shrink(picture.image, _small(picture.size))
         level = _level(small)
-        whole = PixelRect(0, 0, width, height)
-        region = pixel_region(attention.region, width, height) if attention.region else whole
-        return Small(small, level, (width, height), region, 1e3 * (time.perf_counter() - start))
+        whole = PixelRect(0, 0, *picture.size)
+        region = pixel_region(attention.region, *picture.size) if attention.region else whole
+        return Small(small, level, picture.size, region, 1e3 * (time.perf_counter() - start))
 
     def finish(self, prepared: Small) -> Inference:
         """Compare a frame with the background and add it to what is known of the background."""
@@ -178,12 +186,15 @@ class MotionDetector:
         return found
 
 
-def _shrink(image: Image) -> Image:
-    height, width = image.shape[:2]
-    ratio = min(1.0, MAX_SIDE / max(width, height))
-    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
-    return np.asarray(cv2.GaussianBlur(small, (5, 5), 0), np.uint8)
+def _small(size: tuple[int, int]) -> tuple[int, int]:
+    ratio = min(1.0, MAX_SIDE / max(size))
+    return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
+
+
+def _shrink(image: Image, size: tuple[int, int]) -> Image:
+    if (image.shape[1], image.shape[0]) != size:
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.GaussianBlur(image, (5, 5), 0), np.uint8)
 
 
 def _level(image: Image) -> NDArray[np.float64]:

@@ -13,13 +13,15 @@ from orion_worker.detector import Image, Stages
 from orion_worker.errors import ModelError
 from orion_worker.letterbox import Letterbox
 from orion_worker.session import Session
+from orion_worker.tensor import Run, Tensor, Tensors
 from orion_worker.yolo import Yolo
 from orion_worker.yolox import Yolox, cell_count, cells
 
 Head = Yolo | Yolox
 
-# The first run allocates, the second shows that the arena is warm.
-_WARM_UP_RUNS = 2
+# The first run allocates. Accelerators may try several ways of working in their first runs.
+_WARM_UP_RUNS = {"cpu": 1}
+_OTHER_WARM_UP_RUNS = 2
 
 
 def head_for(kind: str, shape: tuple[int, ...], input_size: tuple[int, int]) -> Head:
@@ -46,10 +48,13 @@ def head_for(kind: str, shape: tuple[int, ...], input_size: tuple[int, int]) -> 
 
 @dataclass(frozen=True, slots=True)
 class NetworkInput:
-    """A picture as a network's input: how it lies in it, the tensor, and the time to make them."""
+    """A picture as a network's input: how it lies in it, the tensor, and the time to make them.
+
+    It is for one `Network.detect`, which takes the tensor back for a later picture.
+    """
 
     box: Letterbox
-    blob: NDArray[np.float32]
+    tensor: tuple[Tensor, Run]
     prepare_ms: float
 
 
@@ -59,6 +64,7 @@ class Network:
 
     session: Session
     head: Head
+    tensors: Tensors
 
     @classmethod
     def open(cls, file: Path, kind: str, provider: str, threads: int, default_side: int) -> "Network":
@@ -68,31 +74,45 @@ class Network:
         """
         session = Session.open(file, provider, threads, default_side)
         width, height = session.input_size
-        blank = np.zeros((1, 3, height, width), np.float32)
+        run = session.bind(np.zeros((1, 3, height, width), np.float32))
         try:
-            shapes = [session.run(blank).shape for _ in range(_WARM_UP_RUNS)]
+            shapes = [run().shape for _ in range(_WARM_UP_RUNS.get(provider, _OTHER_WARM_UP_RUNS))]
         except Exception as error:  # whatever ONNX Runtime raises for a graph it cannot run
             raise ModelError(f"model {file} fails on a blank {width}x{height} input: {error}") from error
         try:
-            return cls(session, head_for(kind, shapes[-1], session.input_size))
+            head = head_for(kind, shapes[-1], session.input_size)
         except ValueError as error:
             raise ModelError(f"model {file}: {error}") from error
+
+        def make() -> tuple[Tensor, Run]:
+            tensor = Tensor(width, height, head.layout)
+            return tensor, session.bind(tensor.blob)
+
+        return cls(session, head, Tensors(make))
+
+    def letterbox(self, size: tuple[int, int]) -> Letterbox:
+        """How a picture of `size` (width, height) px lies in the network's input."""
+        return Letterbox.fit(size, self.session.input_size, self.head.anchor)
 
     def prepare(self, image: Image) -> NetworkInput:
         """Scale and lay out a picture; uses nothing that changes, so any thread may call it."""
         start = time.perf_counter()
-        box = Letterbox.fit((image.shape[1], image.shape[0]), self.session.input_size, self.head.anchor)
-        blob = self.head.blob(box.apply(image))
-        return NetworkInput(box, blob, 1e3 * (time.perf_counter() - start))
+        box = self.letterbox((image.shape[1], image.shape[0]))
+        tensor = self.tensors.take()
+        tensor[0].fill(image, box)
+        return NetworkInput(box, tensor, 1e3 * (time.perf_counter() - start))
 
     def detect(
         self, given: NetworkInput, wanted: NDArray[np.int64], threshold: float
     ) -> tuple[Candidates, Stages]:
         """Candidates in px of the picture, before clipping and suppression, and the time of each stage."""
         start = time.perf_counter()
-        output = self.session.run(given.blob)
-        done = time.perf_counter()
-        found = self.head.decode(output, wanted, threshold)
+        try:
+            output = given.tensor[1]()
+            done = time.perf_counter()
+            found = self.head.decode(output, wanted, threshold)
+        finally:
+            self.tensors.give_back(given.tensor)
         found = Candidates(given.box.to_source(found.boxes), found.scores, found.classes)
         end = time.perf_counter()
         return found, Stages(given.prepare_ms, 1e3 * (done - start), 1e3 * (end - done))

@@ -44,6 +44,9 @@ At a terminal, type commands like {"command": "ping"}, one a line; Ctrl-D ends."
 
 _EPILOG = """\
 Check a worker of your own: python -m orion_worker check --help
+Make INT8 models of yours:  python -m orion_worker quantize --help
+Optimised models are kept for the next start in ~/.cache/orion/models; ORION_MODEL_CACHE names another
+folder, or is off.
 
 Exit status: 0 end of input, 2 wrong flag, 3 unusable model, 4 execution provider not available,
 5 broken input stream, 70 internal error, 78 a Python package is missing."""

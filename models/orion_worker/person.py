@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from orion_worker import models, settings
 from orion_worker.candidates import Candidates
-from orion_worker.detector import Attention, Detection, Image, Inference, Models, Stages
+from orion_worker.detector import Attention, Detection, Image, Inference, Models, Picture, Stages
 from orion_worker.errors import CommandError, ModelError
 from orion_worker.geometry import PixelRect, clip, pixel_region
+from orion_worker.images import reduced
 from orion_worker.labels import class_names, label_ids
 from orion_worker.log import log
 from orion_worker.network import Network, NetworkInput
@@ -26,11 +27,17 @@ from orion_worker.settings import thread_count
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one network is shown of a frame: target size, region in px, whether that is only a part."""
+    """What one network is shown of a frame: target size, region in px, whether that is only a part.
+
+    The network's picture begins at `origin` (x, y), px of the frame, and its pixels are `reduction`
+    times as large as the frame's.
+    """
 
     side: int
     region: PixelRect
     is_crop: bool
+    origin: tuple[int, int]
+    reduction: int
     input: NetworkInput
 
 
@@ -67,13 +74,14 @@ class PersonDetector:
                 self._networks[side] = Network.open(file, *arguments)
                 self._frames[side] = 0
                 log.info("loaded %s for target size %d", file, side)
+                log.debug("model cache of %s: %s", file.name, self._networks[side].session.cache)
         self._names = self._class_names()
         try:
             self._wanted = label_ids(self._labels, self._names)
         except ValueError as error:
             raise ModelError(f"labels: {error}") from error
-        loaded = [network.session.file for network in self._networks.values()]
-        hashes = {file.name: models.sha256(file) for file in loaded}
+        loaded = [network.session for network in self._networks.values()]
+        hashes = {session.file.name: session.sha256 for session in loaded}
         small = files.file_320.name if files.file_320 else None
         self._models = Models(files.size, files.file_640.name, small, hashes)
         return self._models
@@ -84,12 +92,23 @@ class PersonDetector:
 
     def prepare(self, image: Image, attention: Attention) -> View:
         """The region of the frame as the input of the network for the target size."""
-        side = attention.target_size if attention.target_size in self._networks else 640
-        height, width = image.shape[:2]
-        whole = PixelRect(0, 0, width, height)
-        region = pixel_region(attention.region, width, height) if attention.region else whole
-        crop = image[region.y : region.y + region.height, region.x : region.x + region.width]
-        return View(side, region, region != whole, self._networks[side].prepare(crop))
+        return self.prepare_picture(Picture(image, (image.shape[1], image.shape[0])), attention)
+
+    def reduction(self, size: tuple[int, int], attention: Attention) -> int:
+        """How much smaller a JPEG may be decoded without being enlarged for the network afterwards."""
+        region = _region(size, attention)
+        return self._networks[self._side(attention)].letterbox((region.width, region.height)).reduction()
+
+    def prepare_picture(self, picture: Picture, attention: Attention) -> View:
+        """As `prepare`, also of a picture that is smaller than its frame."""
+        side, factor = self._side(attention), picture.reduction
+        region = _region(picture.size, attention)
+        # Rounded outward to whole pixels of the smaller picture; boxes are cut to the region itself.
+        left, top = region.x // factor, region.y // factor
+        right, bottom = reduced(region.x + region.width, factor), reduced(region.y + region.height, factor)
+        given = self._networks[side].prepare(picture.image[top:bottom, left:right])
+        is_crop = (region.width, region.height) != picture.size
+        return View(side, region, is_crop, (left * factor, top * factor), factor, given)
 
     def finish(self, prepared: View) -> Inference:
         """Run the network on a view, map boxes back, clip, suppress."""
@@ -97,8 +116,8 @@ class PersonDetector:
         network = self._networks[side]
         found, stages = network.detect(prepared.input, self._wanted, self._confidence)
         start = time.perf_counter()
-        offset = np.array([region.x, region.y] * 2, dtype=np.float64)
-        boxes = clip(found.boxes + offset, region)
+        offset = np.array(prepared.origin * 2, dtype=np.float64)
+        boxes = clip(found.boxes * prepared.reduction + offset, region)
         found = suppress(Candidates(boxes, found.scores, found.classes), self._iou_threshold)
         detections = [
             self._detection(*item) for item in zip(found.boxes, found.scores, found.classes, strict=True)
@@ -157,8 +176,12 @@ class PersonDetector:
             "labels": list(self._labels),
             "frames_by_model": {str(side): count for side, count in self._frames.items()},
             "threads": thread_count(self._options.threads),
+            "model_cache": {str(side): net.session.cache for side, net in self._networks.items()},
             "execution_provider": self._options.execution_provider,
         }
+
+    def _side(self, attention: Attention) -> int:
+        return attention.target_size if attention.target_size in self._networks else 640
 
     def _files(self) -> models.ModelFiles:
         options = self._options
@@ -185,3 +208,7 @@ class PersonDetector:
         left, top, right, bottom = (float(edge) for edge in box)
         size = (right - left, bottom - top)
         return Detection(left, top, *size, float(score), self._names[int(number)], int(number))
+
+
+def _region(size: tuple[int, int], attention: Attention) -> PixelRect:
+    return pixel_region(attention.region, *size) if attention.region else PixelRect(0, 0, *size)

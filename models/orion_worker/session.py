@@ -2,7 +2,9 @@
 """One ONNX Runtime session: a model file checked, loaded and run."""
 
 import ast
+import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from orion_worker.cache import ModelCache, folder, has_outside_data
 from orion_worker.errors import ModelError, ProviderError
+from orion_worker.log import log
 from orion_worker.settings import thread_count
 
 PROVIDERS = {
@@ -41,14 +45,21 @@ def provider_name(short: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A loaded model. `input_size` is (width, height) in px; `names` are its class names, if it has any."""
+    """A loaded model.
+
+    `input_size` is (width, height) in px; `names` are its class names, if it has any; `cache` says
+    whether its optimised form was `used`, was `made` for the next start, or is `off`.
+    """
 
     file: Path
+    sha256: str
     input_size: tuple[int, int]
     names: list[str] | None
+    cache: str
     _runtime: ort.InferenceSession
     _input: str
     _dtype: type[np.floating]
+    _output: NDArray[np.float32] | None
 
     @classmethod
     def open(cls, file: Path, provider: str, threads: int, default_side: int) -> "Session":
@@ -66,20 +77,98 @@ class Session:
         """
         _check_file(file)
         full = provider_name(provider)
-        chain = [full] if provider == "cpu" else [full, PROVIDERS["cpu"]]
+        model = _read(file)
+        sha256 = hashlib.sha256(model).hexdigest()
+        where, on_cpu = folder(os.environ), provider == "cpu"
         try:
-            runtime = ort.InferenceSession(str(file), _options(threads), providers=chain)
+            through = _through_cache(ModelCache(where), model, sha256, threads) if where and on_cpu else None
+            chain = [full] if on_cpu else [full, PROVIDERS["cpu"]]
+            runtime, cached = through or (
+                ort.InferenceSession(str(file), _options(threads), providers=chain),
+                "off",
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise ModelError(f"cannot load model {file}: {_first_line(error)}") from error
         if runtime.get_providers()[0] != full:
             raise ProviderError(f"execution provider {provider!r} could not be started for {file.name}")
         name, size, dtype = _image_input(file, runtime, default_side)
-        return cls(file, size, _class_names(runtime), runtime, name, dtype)
+        output = _fixed_output(runtime) if on_cpu else None
+        return cls(file, sha256, size, _class_names(runtime), cached, runtime, name, dtype, output)
 
-    def run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's output for one input (1, 3, height, width)."""
+    def bind(self, blob: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        """How to run the model on an input (1, 3, height, width), whose content may change between runs.
+
+        What a run returns is valid until the next run, whatever input that is of.
+        """
+        output = self._output
+        if output is None or self._dtype is not np.float32:
+            return lambda: self._run(blob)
+        name = self._runtime.get_outputs()[0].name
+        binding = self._runtime.io_binding()
+        # ONNX Runtime only keeps the addresses; the closure keeps the arrays.
+        binding.bind_input(self._input, "cpu", 0, np.float32, blob.shape, blob.ctypes.data)
+        binding.bind_output(name, "cpu", 0, np.float32, output.shape, output.ctypes.data)
+
+        def run(_keep: NDArray[np.float32] = blob) -> NDArray[np.float32]:
+            self._runtime.run_with_iobinding(binding)
+            return output
+
+        return run
+
+    def _run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
         (output,) = self._runtime.run(None, {self._input: blob.astype(self._dtype, copy=False)})
         return output.astype(np.float32, copy=False)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"model file {file} cannot be read: {error.strerror}") from error
+
+
+def _through_cache(
+    cache: ModelCache, model: bytes, sha256: str, threads: int
+) -> tuple[ort.InferenceSession, str] | None:
+    # From the bytes that were hashed: the file may be another one by now.
+    cpu = [PROVIDERS["cpu"]]
+    key = cache.key(sha256, f"{ort.__version__} {ort.get_build_info()}", cpu[0])
+    if (optimised := cache.load(key)) is not None:
+        options = _options(threads)
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.load_model_format", "ORT")
+        try:
+            return ort.InferenceSession(optimised, options, providers=cpu), "used"
+        except Exception as error:
+            cache.drop(key, f"of no use ({_first_line(error)})")
+    if has_outside_data(model):
+        return None
+    made: list[ort.InferenceSession] = []
+
+    def write(path: Path) -> None:
+        options = _options(threads)
+        options.optimized_model_filepath = str(path)
+        options.add_session_config_entry("session.save_model_format", "ORT")
+        # The cache is hardware specific and says so in its key.
+        made.append(ort.InferenceSession(model, options, providers=cpu))
+
+    try:
+        stored = cache.store(key, write)
+    except Exception as error:  # it may be the model, or the disk that is full
+        log.debug("model cache: %s", _first_line(error))
+        stored = False
+    if not made:
+        made.append(ort.InferenceSession(model, _options(threads), providers=cpu))
+    return made[0], "made" if stored else "off"
+
+
+def _fixed_output(runtime: ort.InferenceSession) -> NDArray[np.float32] | None:
+    # Memory for the output, if the model says how large it is.
+    outputs = runtime.get_outputs()
+    shape, kind = outputs[0].shape, outputs[0].type
+    if kind != "tensor(float)" or not all(isinstance(side, int) and side > 0 for side in shape):
+        return None
+    return np.empty(shape, np.float32)
 
 
 def _check_file(file: Path) -> None:

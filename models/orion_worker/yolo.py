@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orion_worker.blob import to_blob
 from orion_worker.candidates import Candidates, classify, confident
-from orion_worker.detector import Image
 from orion_worker.letterbox import Anchor
+from orion_worker.tensor import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +21,12 @@ class Yolo:
 
     class_count: int
     name: ClassVar[str] = "yolo"
+    layout: ClassVar[Layout] = Layout((2, 1, 0), 1 / 255)
     anchor: ClassVar[Anchor] = "centre"
-
-    def blob(self, canvas: Image) -> NDArray[np.float32]:
-        """The network's input: (1, 3, h, w), red, green, blue, 0..1."""
-        return to_blob(canvas, (2, 1, 0), 1 / 255)
 
     def decode(self, output: NDArray[np.float32], wanted: NDArray[np.int64], threshold: float) -> Candidates:
         """Candidates of the wanted classes in px of the network's input."""
         columns = output[0]
-        scores = columns[4:]
-        index = confident(scores, wanted, threshold)
-        return classify(columns[:4, index].T, scores[:, index], wanted)
+        index = confident(columns[4 + wanted], threshold)
+        picked = columns[:, index]
+        return classify(picked[:4].T, picked[4:], wanted)

@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orion_worker.blob import to_blob
 from orion_worker.candidates import Candidates, classify, confident
-from orion_worker.detector import Image
 from orion_worker.letterbox import Anchor
+from orion_worker.tensor import Layout
 
 STRIDES = (8, 16, 32)
 
@@ -42,20 +41,18 @@ class Yolox:
     class_count: int
     grid: NDArray[np.float32]
     name: ClassVar[str] = "yolox"
+    layout: ClassVar[Layout] = Layout((0, 1, 2), 1.0)
     anchor: ClassVar[Anchor] = "top_left"
-
-    def blob(self, canvas: Image) -> NDArray[np.float32]:
-        """The network's input: (1, 3, h, w), blue, green, red, 0..255."""
-        return to_blob(canvas, (0, 1, 2), 1.0)
 
     def decode(self, output: NDArray[np.float32], wanted: NDArray[np.int64], threshold: float) -> Candidates:
         """Candidates of the wanted classes in px of the network's input."""
         rows = output[0]
-        scores = (rows[:, 5:] * rows[:, 4:5]).T
-        index = confident(scores, wanted, threshold)
+        # Of nearly all rows only the wanted classes are ever needed.
+        index = confident((rows[:, 5 + wanted] * rows[:, 4:5]).T, threshold)
         picked, cell = rows[index], self.grid[index]
+        scores = (picked[:, 5:] * picked[:, 4:5]).T
         stride = cell[:, 2:]
         centre = (picked[:, :2] + cell[:, :2]) * stride
         with np.errstate(over="ignore"):  # an overflow is reported as a box that is not finite
             size = np.exp(picked[:, 2:4]) * stride
-        return classify(np.concatenate([centre, size], axis=1), scores[:, index], wanted)
+        return classify(np.concatenate([centre, size], axis=1), scores, wanted)

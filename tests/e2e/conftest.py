@@ -14,6 +14,9 @@ from node import config as node_config
 from node import reset
 from running import BUILT, ROOT, Program
 
+# Tests leave nothing in the cache of whoever runs them.
+os.environ.setdefault("ORION_MODEL_CACHE", "off")
+
 
 @pytest.fixture(scope="session")
 def plugin_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

@@ -3,16 +3,20 @@
 
 import sys
 
+import msgspec
 import numpy as np
 import pytest
-from worker_process import frame_message
+from worker_process import frame_message, jpeg, jpeg_message
 
 import orion_worker
 from orion_worker.adapter import RESERVED, Adapter, default_names
-from orion_worker.detector import Attention, Detection, Inference, Models
+from orion_worker.detector import Attention, Detection, Inference, Models, Picture
 from orion_worker.errors import WorkerError
+from orion_worker.framing import Message
+from orion_worker.intake import take_in
 
 IMAGE = np.zeros((24, 32, 3), np.uint8)
+PICTURE = Picture(IMAGE, (32, 24))
 
 
 class Least:
@@ -46,7 +50,7 @@ def test_only_infer_is_needed():
     assert least.load() == Models()
     assert least.describe() == {}
     assert least.tunable is None
-    assert least.finish(least.prepare(IMAGE, Attention())) == Inference([])
+    assert least.finish(least.prepare(PICTURE, Attention())) == Inference([])
 
 
 def test_what_is_given_is_used():
@@ -63,7 +67,7 @@ def test_both_stages_take_the_place_of_infer():
             return [Detection(0, 0, *prepared[:2], 1.0, "x")]
 
     staged = Adapter(Staged())
-    found = staged.finish(staged.prepare(IMAGE, Attention()))
+    found = staged.finish(staged.prepare(PICTURE, Attention()))
     assert found == Inference([Detection(0, 0, 24, 32, 1.0, "x", 0)])
 
 
@@ -99,7 +103,7 @@ def test_a_wrong_return_value_is_named_with_the_right_one(found, text):
     with pytest.raises(
         TypeError, match=rf"infer returned {text}, expected orion_worker\.Inference or a list"
     ):
-        wrong.finish(wrong.prepare(IMAGE, Attention()))
+        wrong.finish(wrong.prepare(PICTURE, Attention()))
 
 
 CARELESS = """
@@ -203,3 +207,40 @@ def test_a_wrong_option_ends_the_worker_in_one_line(start):
     worker = start("--confidence", "2", program=(sys.executable, "-c", text))
     assert worker.wait() == 2
     assert worker.stderr() == "[ERROR] argument --confidence: 2.0 is not between 0 and 1 (see --help)\n"
+
+
+class Modest:
+    """Content with less."""
+
+    def reduction(self, size, attention):
+        return 4 if attention.target_size == 320 else 1
+
+    def prepare(self, image, attention):
+        raise AssertionError("prepare_picture takes its place")
+
+    def prepare_picture(self, picture, attention):
+        return picture.size, picture.reduction, picture.image.shape
+
+    def finish(self, prepared):
+        return Inference([], metadata={"seen": prepared})
+
+
+def test_a_detector_that_is_content_with_less_gets_jpegs_decoded_smaller():
+    asked = {
+        "target_size": 320,
+        "crop_applied": False,
+        "source": "",
+        "attention_rois": [],
+        "merged_roi": None,
+    }
+    modest = Adapter(Modest())
+
+    def seen(message):
+        task = take_in(Message(msgspec.msgpack.encode(message), False), modest)
+        assert task.size == (333, 201)
+        return modest.finish(task.prepared).metadata["seen"]
+
+    image = np.zeros((201, 333, 3), np.uint8)
+    assert seen(jpeg_message(jpeg(image), roi_processing=asked)) == ((333, 201), 4, (51, 84, 3))
+    assert seen(jpeg_message(jpeg(image))) == ((333, 201), 1, (201, 333, 3))
+    assert seen(frame_message(image, roi_processing=asked)) == ((333, 201), 1, (201, 333, 3))

@@ -6,7 +6,9 @@ import pytest
 
 from orion_worker.errors import MessageError
 from orion_worker.labels import COCO, class_names, label_ids
+from orion_worker.letterbox import Letterbox
 from orion_worker.network import head_for
+from orion_worker.tensor import Tensor
 from orion_worker.yolo import Yolo
 from orion_worker.yolox import Yolox, cell_count, cells
 
@@ -99,10 +101,11 @@ def test_cells_are_ordered_by_stride_then_row_then_column():
 
 
 def test_blobs_have_the_order_and_range_each_network_was_trained_with():
-    canvas = np.zeros((2, 2, 3), np.uint8)
-    canvas[...] = (255, 51, 0)  # blue, green, red
-    assert Yolo(80).blob(canvas)[0, :, 0, 0] == pytest.approx([0, 0.2, 1])
-    assert Yolox(80, cells(64, 64)).blob(canvas)[0, :, 0, 0] == pytest.approx([255, 51, 0])
+    image = np.full((2, 2, 3), (255, 51, 0), np.uint8)  # blue, green, red
+    for head, expected in ((Yolo(80), [0, 0.2, 1]), (Yolox(80, cells(64, 64)), [255, 51, 0])):
+        tensor = Tensor(2, 2, head.layout)
+        tensor.fill(image, Letterbox.fit((2, 2), (2, 2), head.anchor))
+        assert tensor.blob[0, :, 1, 1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -7,7 +7,7 @@ import pytest
 from orion_worker.candidates import Candidates
 from orion_worker.detector import NormRect
 from orion_worker.geometry import PixelRect, clip, pixel_region, problem_of, suggested_region
-from orion_worker.letterbox import GREY, Letterbox
+from orion_worker.letterbox import Letterbox
 from orion_worker.nms import MAX_KEPT, suppress
 
 RANDOM = np.random.default_rng(20250314)
@@ -45,21 +45,22 @@ def test_whole_pixels_survive_the_round_trip_within_a_pixel_of_the_input():
 
 
 @pytest.mark.parametrize(
-    ("anchor", "filled"),
-    [("centre", (slice(8, 24), slice(0, 32))), ("top_left", (slice(0, 16), slice(0, 32)))],
+    ("size", "target", "expected"),
+    [
+        ((1280, 720), 640, 2),
+        ((1280, 720), 320, 4),
+        ((1279, 719), 640, 2),  # halves are rounded up
+        ((1278, 720), 640, 1),
+        ((1920, 1080), 640, 2),
+        ((3840, 2160), 416, 8),
+        ((640, 427), 320, 2),
+        ((641, 480), 640, 1),
+        ((64, 48), 640, 1),
+        ((1, 5000), 64, 8),
+    ],
 )
-def test_the_bars_are_grey_and_the_picture_is_where_the_letterbox_says(anchor, filled):
-    image = np.full((100, 200, 3), 200, np.uint8)
-    canvas = Letterbox.fit((200, 100), (32, 32), anchor).apply(image)
-    assert canvas.shape == (32, 32, 3)
-    expected = np.full((32, 32, 3), GREY, np.uint8)
-    expected[filled] = 200
-    assert np.array_equal(canvas, expected)
-
-
-def test_a_picture_one_pixel_wide_still_has_a_letterbox():
-    canvas = Letterbox.fit((1, 5000), (64, 64), "centre").apply(np.zeros((5000, 1, 3), np.uint8))
-    assert canvas.shape == (64, 64, 3)
+def test_a_picture_is_decoded_as_small_as_it_need_not_be_enlarged(size, target, expected):
+    assert Letterbox.fit(size, (target, target), "centre").reduction() == expected
 
 
 @pytest.mark.parametrize(

@@ -203,3 +203,39 @@ def test_descriptors_are_not_used_up():
             images.decode(b"x", "jpeg", 0, 0)
         images.decode(jpeg(gradient(8, 8)), "jpeg", 0, 0)
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+@pytest.mark.parametrize("reduction", images.REDUCTIONS)
+@pytest.mark.parametrize("size", [(64, 48), (63, 47), (641, 481), (9, 1)])
+def test_a_jpeg_is_decoded_smaller_with_its_sides_rounded_up(size, reduction):
+    whole = gradient(*size)
+    small = images.decode(jpeg(whole), "jpeg", *size, reduction)
+    assert small.shape == (-(-size[1] // reduction), -(-size[0] // reduction), 3)
+    # A pixel of it is the mean of the square of the picture that it stands for.
+    rows, columns = size[1] // reduction, size[0] // reduction
+    if rows == 0:
+        return
+    squares = whole[: rows * reduction, : columns * reduction].reshape(rows, reduction, columns, reduction, 3)
+    difference = np.abs(small[:rows, :columns] - squares.mean(axis=(1, 3)))
+    assert np.median(difference) < 4, difference.max()
+
+
+@pytest.mark.parametrize("reduction", images.REDUCTIONS)
+def test_a_smaller_decoded_jpeg_is_checked_as_a_whole_one_is(reduction):
+    noise = np.random.default_rng(1).integers(0, 255, (96, 128, 3), np.uint8)
+    data = jpeg(noise)
+    assert images.decode(data, "jpeg", 0, 0, reduction).shape[0] == 96 // reduction
+    with pytest.raises(ValueError, match="damaged: Corrupt JPEG data: premature end"):
+        images.decode(data[: len(data) // 2] + b"\xff\xd9", "jpeg", 0, 0, reduction)
+    with pytest.raises(ValueError, match="128x96 px in a frame announced as 64x48 px"):
+        images.decode(data, "jpeg", 64, 48, reduction)
+    with pytest.raises(ValueError, match="at most"):
+        images.decode(header(65535, 65535), "jpeg", 0, 0, reduction)
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "expected"),
+    [((100, 100), (50, 50), 2), ((99, 99), (50, 50), 2), ((98, 99), (50, 50), 1), ((8, 8), (1, 1), 8)],
+)
+def test_a_reduction_never_makes_a_picture_smaller_than_wanted(size, wanted, expected):
+    assert images.reduction_for(size, wanted) == expected

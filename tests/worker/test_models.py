@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
 """Model files found by size and paired."""
 
-import hashlib
-
 import pytest
 
 from orion_worker.errors import ModelError
-from orion_worker.models import find, pair, sha256, size_of
+from orion_worker.models import find, pair, size_of
 
 
 @pytest.mark.parametrize(
@@ -73,10 +71,3 @@ def test_a_directory_that_cannot_be_read_is_named(tmp_path, make):
         path.touch()
     with pytest.raises(ModelError, match=f"model directory {path}: .*download_models.sh"):
         find(path, "n")
-
-
-def test_the_hash_is_that_of_the_file(tmp_path):
-    (tmp_path / "m").write_bytes(b"weights" * 300_000)
-    assert sha256(tmp_path / "m") == hashlib.sha256(b"weights" * 300_000).hexdigest()
-    with pytest.raises(ModelError, match="cannot be read"):
-        sha256(tmp_path / "none")

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from worker_process import frame_message, roi
+from worker_process import frame_message, jpeg, roi
 
-from orion_worker.detector import Attention, NormRect
+from orion_worker.detector import Attention, NormRect, Picture
+from orion_worker.images import decode
 from orion_worker.motion import LEARNING_FRAMES, MotionDetector
 from orion_worker.options import parse
 
@@ -152,3 +153,24 @@ def test_the_motion_worker_speaks_the_same_protocol_without_a_model(start):
     )
     assert told["data"] == {"confidence": 1.0}
     assert worker.finish() == 0
+
+
+def test_a_large_jpeg_is_decoded_no_smaller_than_motion_is_looked_for_in():
+    moving = detector()
+    assert moving.reduction((1280, 720), Attention()) == 4
+    assert moving.reduction((640, 480), Attention()) == 2
+    assert moving.reduction((320, 240), Attention()) == 1
+    assert moving.reduction((3840, 2160), Attention()) == 8
+
+
+def test_motion_in_a_smaller_decoded_picture_is_in_pixels_of_the_frame():
+    moving, size = detector(), (1280, 720)
+    for step in range(20):
+        image, (x, y) = ball(step, *size)
+        small = decode(jpeg(image), "jpeg", *size, moving.reduction(size, Attention()))
+        found = moving.finish(moving.prepare_picture(Picture(small, size, 4), Attention())).detections
+        if step > LEARNING_FRAMES:
+            assert any(
+                d.x - 8 <= x - RADIUS and x + RADIUS <= d.x + d.width + 8 and d.y - 8 <= y - RADIUS
+                for d in found
+            ), (step, found, (x, y))

@@ -3,14 +3,16 @@
 
 import ast
 import importlib
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from worker_process import MODELS
+from worker_process import MODELS, PATIENCE_S
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,7 +49,7 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("requirements.lock", ("person",)), ("requirements-dev.lock", ("person", "test", "lint"))],
+    [("requirements.lock", ("person",)), ("requirements-dev.lock", ("person", "quantize", "test", "lint"))],
 )
 def test_the_locks_pin_what_the_package_asks_for(lock, extras):
     pinned = pins(lock)
@@ -69,10 +71,14 @@ def test_a_worker_of_ones_own_needs_three_packages():
     ] == ["onnxruntime"]
 
 
-def test_only_those_packages_are_imported_and_onnxruntime_in_one_place():
+def test_only_those_packages_are_imported_and_the_optional_ones_in_one_place_each():
     others = {path: imported(path) - set(sys.stdlib_module_names) - {"orion_worker"} for path in SOURCES}
-    assert set().union(*others.values()) == {"msgspec", "numpy", "cv2", "onnxruntime"}
-    assert [path.name for path, names in others.items() if "onnxruntime" in names] == ["session.py"]
+    assert set().union(*others.values()) == {"msgspec", "numpy", "cv2", "onnxruntime", "onnx"}
+    assert [path.name for path, names in others.items() if "onnxruntime" in names] == [
+        "graph.py",  # of the tool that makes INT8 models
+        "session.py",
+    ]
+    assert [path.name for path, names in others.items() if "onnx" in names] == ["graph.py"]
 
 
 def test_pythons_from_3_10_on_may_install_it():
@@ -83,7 +89,7 @@ def test_pythons_from_3_10_on_may_install_it():
 def test_every_folder_with_code_is_a_package():
     # setuptools finds packages by this file; without it a folder is left out of the wheel.
     folders = {path.parent for path in SOURCES}
-    assert {folder.name for folder in folders} == {"orion_worker", "conformance"}
+    assert {folder.name for folder in folders} == {"orion_worker", "conformance", "quantize"}
     assert all((folder / "__init__.py").is_file() for folder in folders)
 
 
@@ -106,6 +112,15 @@ def test_the_package_runs_as_a_module(start):
     worker = start("--help", program=(sys.executable, "-m", "orion_worker"))
     text = worker.read_to_end().decode()
     assert "usage: python -m orion_worker" in text and "python -m orion_worker check --help" in text
+
+
+def test_without_onnx_the_tool_that_needs_it_says_so(tmp_path):
+    (tmp_path / "onnx.py").write_text("raise ImportError(\"No module named 'onnx'\")\n")
+    command = [sys.executable, "-m", "orion_worker", "quantize", "m.onnx", "--images", str(tmp_path)]
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}:{MODELS}"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 78
+    assert done.stderr == "[ERROR] No module named 'onnx'; run `pip install 'orion-worker[quantize]'`\n"
 
 
 def test_without_onnxruntime_the_remedy_is_said_and_motion_works(start, tmp_path):

@@ -6,6 +6,10 @@ import pytest
 from tiny_models import TensorProto, constant, red_finder_yolo, red_finder_yolox, yolo_columns
 from worker_process import frame_message, jpeg, jpeg_message, roi
 
+from orion_worker.detector import Attention, NormRect, Picture
+from orion_worker.options import parse
+from orion_worker.person import PersonDetector
+
 BGR_RED = (20, 20, 230)
 
 
@@ -89,6 +93,50 @@ def test_a_jpeg_gives_the_same_box_and_timings_add_up(finder):
     timing = result["timing"]
     stages = timing["preprocess_ms"] + timing["inference_ms"] + timing["postprocess_ms"]
     assert 0 < stages <= timing["total_ms"] + 0.01
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "region"),
+    [
+        ((1280, 720), 640, None),
+        ((1281, 719), 320, None),
+        ((3839, 2161), 640, None),
+        ((2560, 1440), 320, (0.3, 0.2, 0.61, 0.63)),
+        ((2559, 1441), 640, (0.301, 0.203, 0.611, 0.629)),
+    ],
+)
+def test_boxes_in_large_jpegs_are_in_pixels_of_the_whole_frame(finder, size, target, region):
+    box = (size[0] * 2 // 5, size[1] * 2 // 5, size[0] // 4, size[1] // 4)
+    asked = {"roi_processing": roi(*(region or (0, 0, 1, 1)), target)}
+    result = finder.ask(jpeg_message(jpeg(scene(*size, box)), 3, **asked))
+    metadata = result["data"]["metadata"]
+    assert (metadata["frame_width"], metadata["frame_height"]) == size
+    assert metadata["model_selected"] == str(target)
+    # Two pixels of the network's input: one of scaling, one of the colours that JPEG stores coarsely.
+    tolerance = 2 * max(size) / target + 2
+    assert np.allclose(only_box(result), box, atol=tolerance), (only_box(result), box)
+
+
+def test_what_a_large_jpeg_shows_beside_the_region_is_never_reported(finder):
+    # The red area ends where the region begins, at an odd pixel.
+    image = scene(1283, 721, (0, 0, 401, 721))
+    asked = roi(401 / 1283, 0, 1 - 401 / 1283, 1, 320)
+    for detection in finder.ask(jpeg_message(jpeg(image), 1, roi_processing=asked))["data"]["detections"]:
+        assert detection["bbox"]["x"] >= 401
+
+
+def test_a_reduced_picture_gives_the_boxes_of_the_same_picture_taken_smaller(tmp_path):
+    options = parse(["--model", str(red_finder_yolo(tmp_path / "m.onnx", 64))], tmp_path)
+    detector = PersonDetector(options)
+    detector.load()
+    small = scene(160, 90, (40, 30, 50, 20))
+    for region in (None, NormRect(0.25, 0.2, 0.5, 0.6)):
+        attention = Attention(region)
+        expected = detector.infer(small, attention).detections[0]
+        view = detector.prepare_picture(Picture(small, (640, 360), 4), attention)
+        found = detector.finish(view).detections[0]
+        assert (found.x, found.y) == pytest.approx((4 * expected.x, 4 * expected.y))
+        assert (found.width, found.height) == pytest.approx((4 * expected.width, 4 * expected.height))
 
 
 def test_a_region_outside_the_frame_is_refused_by_name(finder):

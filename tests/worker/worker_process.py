@@ -76,7 +76,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             bufsize=0,
-            env=clean | {"PYTHONPATH": str(MODELS)} | env,
+            env=clean | {"PYTHONPATH": str(MODELS), "ORION_MODEL_CACHE": "off"} | env,
         )
         self._pending = b""
 

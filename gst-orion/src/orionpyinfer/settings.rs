@@ -429,7 +429,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         count(
             "intra-op-threads",
             "Threads",
-            "Threads that each worker computes with; 0 = one a core (default: 0)",
+            "Threads that each worker computes with; 0 = the cores, shared out among the workers (default: 0)",
             0,
             d.intra_op_threads,
         ),
