@@ -2,8 +2,9 @@
 //! A worker of protocol version 1 for tests: answers every frame at once, and misbehaves on request.
 //!
 //! `orion-stub-worker [--delay-ms N] [--load-ms N] [--leak BYTES] [--start ACTION] [--at SEQ=ACTION]... [--size SIZE=ACTION]...
-//! [--scene TREMOR] [--type TYPE]`; of the element's arguments it takes `--model-size`, `--confidence` and `--labels`, others are ignored. With
+//! [--scene TREMOR] [--type TYPE] [--shm]`; of the element's arguments it takes `--model-size`, `--confidence` and `--labels`, others are ignored. With
 //! `--scene` it finds the red and the green patch in RGB frames, within the region it is told to look at, and suggests a region.
+//! With `--shm` it takes pictures from shared memory, and tells of each one its hash and the way that it came.
 //! `--leak`: memory that it takes and keeps with every frame. `--size`: what it does at its start if that is its model size.
 //! Commands: set_confidence, set_iou_threshold, set_labels (refuses the label unicorn).
 //!
@@ -19,9 +20,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
+    fs::File,
+    hash::{DefaultHasher, Hasher},
     hint::black_box,
     io::{self, Read, Write},
+    os::unix::fs::FileExt,
     process::exit,
     thread,
     time::Duration,
@@ -31,7 +36,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use orion_core::{
     framing::{self, Deframer},
     geometry::NormRect,
-    wire::{Command, FrameMessage, HostMessage},
+    wire::{Command, FrameFormat, FrameMessage, FrameMeta, HostMessage, Payload},
 };
 use serde_json::{Value, json};
 
@@ -43,17 +48,65 @@ fn send(message: &Value) {
     stdout.flush().unwrap();
 }
 
+/// The memory that the element shares: the file, and the bytes of a slot.
+struct Shared(File, u64);
+
+impl Shared {
+    fn open() -> Self {
+        let offer = std::env::var("ORION_SHM").unwrap();
+        let numbers: Vec<u64> = offer.split(':').map(|number| number.parse().unwrap()).collect();
+        let [descriptor, slots, size] = numbers[..] else { panic!("ORION_SHM={offer}") };
+        let file = File::open(format!("/proc/self/fd/{descriptor}")).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), slots * size);
+        Self(file, size)
+    }
+}
+
+/// A frame with its picture.
+struct Frame<'a> {
+    frame_data: Cow<'a, [u8]>,
+    format: FrameFormat,
+    width: u32,
+    height: u32,
+    meta: FrameMeta,
+    /// The slot that the picture lies in, with `--shm`.
+    slot: Option<u32>,
+}
+
+impl<'a> Frame<'a> {
+    fn read(message: FrameMessage<'a>, shared: Option<&Shared>) -> Self {
+        let (frame_data, slot) = match message.picture {
+            Payload::Inline(bytes) => (bytes.into(), None),
+            Payload::Shared(place) => {
+                let Shared(file, size) = shared.unwrap();
+                let mut bytes = vec![0; place.length as usize];
+                file.read_exact_at(&mut bytes, u64::from(place.slot) * size + place.offset).unwrap();
+                (bytes.into(), Some(place.slot))
+            }
+        };
+        let FrameMessage { format, width, height, meta, .. } = message;
+        Self { frame_data, format, width, height, meta, slot }
+    }
+
+    fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.frame_data);
+        hasher.finish()
+    }
+}
+
 /// What the element can change.
 struct Settings {
     kind: String,
     size: String,
     confidence: Value,
     labels: Value,
+    shared: Option<Shared>,
 }
 
-fn result(frame: &FrameMessage<'_>, seq: u64, settings: &Settings) -> Value {
+fn result(frame: &Frame<'_>, seq: u64, settings: &Settings) -> Value {
     let sum: u64 = frame.frame_data.iter().map(|byte| u64::from(*byte)).sum();
-    json!({
+    let mut result = json!({
         "type": settings.kind, "instance_id": "stub", "room_id": "stub", "timestamp": "stub", "frame_seq": seq,
         "data": {
             "detections": [{"bbox": {"x": 0.5, "y": 1.0, "width": 2.0, "height": 1.0}, "confidence": 0.75, "label": "person", "label_id": 0}],
@@ -65,11 +118,16 @@ fn result(frame: &FrameMessage<'_>, seq: u64, settings: &Settings) -> Value {
             },
         },
         "timing": {"total_ms": 0.1}, "suggested_roi": null,
-    })
+    });
+    if settings.shared.is_some() {
+        result["data"]["metadata"]["slot"] = frame.slot.into();
+        result["data"]["metadata"]["hash"] = frame.hash().into();
+    }
+    result
 }
 
 /// Bounding box of the pixels whose channel is bright, inside the region; pixels.
-fn patch(frame: &FrameMessage<'_>, channel: usize) -> Option<[u32; 4]> {
+fn patch(frame: &Frame<'_>, channel: usize) -> Option<[u32; 4]> {
     let region = frame.meta.roi_processing.as_ref().and_then(|roi| roi.merged_roi);
     let look = region.unwrap_or(NormRect::FULL).to_pixels(frame.width, frame.height);
     let mut found: Option<[u32; 4]> = None;
@@ -85,7 +143,7 @@ fn patch(frame: &FrameMessage<'_>, channel: usize) -> Option<[u32; 4]> {
 }
 
 /// What a detector would say of a scene of patches; the suggestion trembles by that fraction of the frame.
-fn scene(frame: &FrameMessage<'_>, tremor: f64, settings: &Settings) -> Value {
+fn scene(frame: &Frame<'_>, tremor: f64, settings: &Settings) -> Value {
     let seq = frame.meta.seq;
     let (width, height) = (f64::from(frame.width), f64::from(frame.height));
     let boxes: Vec<_> = [(0, "red"), (1, "green")]
@@ -160,7 +218,7 @@ fn eager() -> ! {
     }
 }
 
-fn start(action: &str, size: &str) {
+fn start(action: &str, size: &str, shm: bool) {
     let protocol = if action == "protocol" { 2 } else { 1 };
     match action {
         "silent" => forever(),
@@ -181,9 +239,13 @@ fn start(action: &str, size: &str) {
         models = json!({"size": "a\0b", "file_640": "c\0d"});
     }
     let pid = std::process::id();
-    send(
-        &json!({"type": "ready", "protocol": protocol, "worker": "stub", "version": "0", "pid": pid, "models": models}),
-    );
+    let mut ready = json!({
+        "type": "ready", "protocol": protocol, "worker": "stub", "version": "0", "pid": pid, "models": models,
+    });
+    if shm {
+        ready["shm"] = true.into();
+    }
+    send(&ready);
     match action {
         "fickle" => {
             eprintln!("[ERROR] changed its mind");
@@ -201,9 +263,9 @@ fn start(action: &str, size: &str) {
     }
 }
 
-fn answer(frame: &FrameMessage<'_>, action: Option<&str>, tremor: Option<f64>, settings: &Settings) {
+fn answer(frame: &Frame<'_>, action: Option<&str>, tremor: Option<f64>, settings: &Settings) {
     let seq = frame.meta.seq;
-    let result = |frame: &FrameMessage<'_>, seq| result(frame, seq, settings);
+    let result = |frame: &Frame<'_>, seq| result(frame, seq, settings);
     let fault = |code: &str| json!({"type": "error", "frame_seq": seq, "code": code, "message": "as asked for"});
     match action {
         Some("error") => send(&fault("inference_failed")),
@@ -271,8 +333,10 @@ fn main() {
     let mut actions: HashMap<u64, String> = HashMap::new();
     let mut sizes: HashMap<String, String> = HashMap::new();
     let (mut delay, mut load, mut leak, mut begin, mut tremor) = (0, 0, 0, String::new(), None);
+    let mut shm = false;
     let kind = "person_detection".to_owned();
-    let mut settings = Settings { kind, size: String::new(), confidence: Value::Null, labels: Value::Null };
+    let mut settings =
+        Settings { kind, size: String::new(), confidence: Value::Null, labels: Value::Null, shared: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -289,6 +353,7 @@ fn main() {
                 sizes.insert(size.to_owned(), action.to_owned());
             }
             "--scene" => tremor = Some(args.next().unwrap().parse().unwrap()),
+            "--shm" => shm = true,
             "--start" => begin = args.next().unwrap(),
             "--at" => {
                 let at = args.next().unwrap();
@@ -302,7 +367,9 @@ fn main() {
         begin = action;
     }
     thread::sleep(Duration::from_millis(load));
-    start(&begin, &settings.size);
+    // It may be started without an offer.
+    settings.shared = (shm && std::env::var_os("ORION_SHM").is_some()).then(Shared::open);
+    start(&begin, &settings.size, shm);
     let mut kept: Vec<Vec<u8>> = Vec::new();
     let mut late = None;
     let mut deframer = Deframer::default();
@@ -319,7 +386,7 @@ fn main() {
         deframer.push(&buffer[..n]);
         while let Some(body) = deframer.next_message().unwrap() {
             let frame = match HostMessage::decode(body).unwrap() {
-                HostMessage::Frame(frame) => frame,
+                HostMessage::Frame(message) => Frame::read(message, settings.shared.as_ref()),
                 HostMessage::Command(command) => {
                     if begin != "mute" {
                         acknowledge(&command, &mut settings);

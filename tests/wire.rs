@@ -11,7 +11,10 @@ use std::{
 
 use orion_core::{
     framing::Deframer,
-    wire::{AckStatus, FrameFormat, HostMessage, RoiSource, TargetSize, WireError, WorkerMessage, frame_head},
+    wire::{
+        AckStatus, FrameFormat, FrameStart, HostMessage, Payload, RoiSource, SharedPicture, TargetSize, WireError,
+        WorkerMessage, frame_head,
+    },
 };
 
 fn folder() -> PathBuf {
@@ -48,9 +51,18 @@ fn every_fixture_is_read_by_a_test_here() {
 
 const FRAMES: &[&str] = &["frame_jpeg", "frame_raw_rgb", "frame_roi", "frame_without_type"];
 const RESULTS: &[&str] = &["result_person", "result_empty", "result_motion"];
-const OTHERS: &[&str] =
-    &["command", "ready", "ready_motion", "ack_success", "ack_error", "error_with_seq", "error_without_seq"];
-const BAD: &[&str] = &["missing_field", "result_missing_field", "unknown_tag", "not_a_map"];
+const OTHERS: &[&str] = &[
+    "command",
+    "ready",
+    "ready_motion",
+    "ready_shm",
+    "frame_shm",
+    "ack_success",
+    "ack_error",
+    "error_with_seq",
+    "error_without_seq",
+];
+const BAD: &[&str] = &["missing_field", "frame_without_picture", "result_missing_field", "unknown_tag", "not_a_map"];
 
 #[test]
 fn frames_are_read_and_written_alike() {
@@ -62,8 +74,9 @@ fn frames_are_read_and_written_alike() {
             (json["width"].as_u64(), json["height"].as_u64()),
             (Some(frame.width.into()), Some(frame.height.into()))
         );
-        let head = frame_head(frame.format, frame.width, frame.height, &frame.meta, frame.frame_data.len()).unwrap();
-        let written = [&head[4..], frame.frame_data].concat();
+        let picture = frame.picture.inline().unwrap();
+        let head = frame_head(frame.format, frame.width, frame.height, &frame.meta, picture.len()).unwrap();
+        let written = [&head[4..], picture].concat();
         assert_eq!(HostMessage::decode(&written).unwrap(), HostMessage::Frame(frame), "{name}");
     }
     let roi = body("frame_roi");
@@ -73,7 +86,7 @@ fn frames_are_read_and_written_alike() {
     let raw = body("frame_raw_rgb");
     let HostMessage::Frame(frame) = HostMessage::decode(&raw).unwrap() else { unreachable!() };
     assert_eq!(frame.format, FrameFormat::Rgb);
-    assert_eq!(frame.frame_data.len(), (frame.width * frame.height * 3) as usize);
+    assert_eq!(frame.picture.inline().unwrap().len(), (frame.width * frame.height * 3) as usize);
 }
 
 #[test]
@@ -91,7 +104,9 @@ fn ready_acks_errors_and_commands_are_read() {
     assert_eq!((ready.worker.as_str(), ready.load_ms), ("person_detector", told["load_ms"].as_f64().unwrap()));
     assert_eq!(serde_json::to_value(&ready.models).unwrap(), told["models"]);
     let WorkerMessage::Ready(motion) = WorkerMessage::decode(&body("ready_motion")).unwrap() else { panic!("ready") };
-    assert_eq!(motion.models.file_640, None);
+    assert_eq!((motion.models.file_640, motion.shm), (None, false));
+    let WorkerMessage::Ready(able) = WorkerMessage::decode(&body("ready_shm")).unwrap() else { panic!("ready") };
+    assert!(able.shm);
 
     let ack = |name: &str| match WorkerMessage::decode(&body(name)).unwrap() {
         WorkerMessage::Ack(ack) => ack,
@@ -113,9 +128,22 @@ fn ready_acks_errors_and_commands_are_read() {
 }
 
 #[test]
+fn a_frame_in_shared_memory_is_read_and_written_alike() {
+    let body = body("frame_shm");
+    let HostMessage::Frame(frame) = HostMessage::decode(&body).unwrap() else { panic!("no frame") };
+    let place = SharedPicture { slot: 2, offset: 4096, length: 2_764_800 };
+    assert_eq!((frame.picture, frame.width, frame.height), (Payload::Shared(place), 1280, 720));
+    let start = FrameStart::new(frame.format, frame.width, frame.height, &frame.meta).unwrap();
+    let written = start.shared(place).unwrap();
+    assert_eq!(HostMessage::decode(&written[4..]).unwrap(), HostMessage::Frame(frame));
+}
+
+#[test]
 fn bad_messages_are_refused_by_name() {
     let missing = HostMessage::decode(&body("missing_field")).unwrap_err().to_string();
     assert!(missing.contains("frame message, field meta") && missing.contains("`seq`"), "{missing}");
+    let missing = HostMessage::decode(&body("frame_without_picture")).unwrap_err().to_string();
+    assert!(missing.contains("frame_data, shm: both are missing"), "{missing}");
     let missing = WorkerMessage::decode(&body("result_missing_field")).unwrap_err().to_string();
     assert!(missing.contains("missing field `frame_seq`"), "{missing}");
     assert!(matches!(HostMessage::decode(&body("unknown_tag")), Err(WireError::UnknownType(t)) if t == "telemetry"));

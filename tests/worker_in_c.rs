@@ -23,8 +23,8 @@ use gstorion::meta;
 use orion_core::{
     framing::{self, Deframer},
     wire::{
-        AckStatus, BBox, FrameFormat, FrameMeta, HostMessage, InferenceResult, PROTOCOL, Timing, WorkerFault,
-        WorkerMessage, frame_head,
+        AckStatus, BBox, FrameFormat, FrameMeta, FrameStart, HostMessage, InferenceResult, PROTOCOL, SharedPicture,
+        Timing, WorkerFault, WorkerMessage, frame_head,
     },
 };
 use rig::{Rig, alive, init};
@@ -159,7 +159,7 @@ fn a_picture_it_cannot_read_is_a_counted_drop_and_the_next_one_is_answered() {
     let jpeg = fixture("frame_jpeg");
     let HostMessage::Frame(jpeg) = HostMessage::decode(&jpeg).unwrap() else { panic!("no frame") };
     rig.harness.set_src_caps_str("image/jpeg,width=16,height=12,framerate=10/1");
-    rig.push_bytes(jpeg.frame_data).unwrap();
+    rig.push_bytes(jpeg.picture.inline().unwrap()).unwrap();
     assert!(rig.warning().contains("unsupported_format: JPEG is not supported by this worker"));
     let info = info(VideoFormat::Rgb, 64, 48);
     rig.harness.set_src_caps(info.to_caps().unwrap());
@@ -345,8 +345,15 @@ fn the_bytes_on_the_page_are_what_host_and_worker_write() {
     let HostMessage::Frame(frame) = HostMessage::decode(&body).unwrap() else { panic!("no frame") };
     assert_eq!((frame.format, frame.width, frame.height), (FrameFormat::Rgb, 4, 2));
     let meta = FrameMeta { roi_processing: None, ..frame.meta.clone() };
-    let head = frame_head(frame.format, frame.width, frame.height, &meta, frame.frame_data.len()).unwrap();
-    assert_eq!([&head[framing::PREFIX..], frame.frame_data].concat(), body, "as the host writes it");
+    let picture = frame.picture.inline().unwrap();
+    let head = frame_head(frame.format, frame.width, frame.height, &meta, picture.len()).unwrap();
+    assert_eq!([&head[framing::PREFIX..], picture].concat(), body, "as the host writes it");
+
+    let shared = on_page("frame in shared memory");
+    let place = SharedPicture { slot: 2, offset: 0, length: picture.len() as u64 };
+    let start = FrameStart::new(frame.format, frame.width, frame.height, &meta).unwrap();
+    assert_eq!(start.shared(place).unwrap()[framing::PREFIX..], shared, "as the host writes it");
+    assert_eq!(fault(&answers(framed(&shared))[1]).frame_seq, Some(7), "refused by a worker that did not ask for it");
 
     let told = on_page("result");
     let WorkerMessage::Result(told) = WorkerMessage::decode(&told).unwrap() else { panic!("no result") };

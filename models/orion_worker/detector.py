@@ -112,6 +112,9 @@ class Detector(Protocol):
     def infer(self, image: Image, attention: Attention) -> Inference | Sequence[Detection]:
         """Find objects in one frame.
 
+        The image may lie in memory that is read-only and gets the next picture after this one is answered:
+        copy what is to be changed or kept.
+
         Any exception is answered with `inference_failed` for this frame, and the next one comes.
         """
         ...

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from orion_worker.errors import MessageError
 from orion_worker.version import PROTOCOL
@@ -44,14 +44,26 @@ class FrameMeta(Struct, frozen=True):
     roi_processing: RoiProcessing | None = None
 
 
-class Frame(Struct, frozen=True, tag="frame"):
-    """One picture. `width` and `height` are pixels; 0 by 0 is allowed for JPEG only."""
+class Shared(Struct, frozen=True):
+    """Where a picture lies in shared memory: the slot, and in it the first byte and how many."""
 
-    frame_data: memoryview
+    slot: Unsigned
+    offset: Unsigned
+    length: Unsigned
+
+
+class Frame(Struct, frozen=True, tag="frame"):
+    """One picture. `width` and `height` are pixels; 0 by 0 is allowed for JPEG only.
+
+    The picture is `frame_data` or lies in `shm`: `decode` sees to it that one of them is there.
+    """
+
     width: Pixels
     height: Pixels
     meta: FrameMeta
     format: Format = "jpeg"
+    frame_data: memoryview | UnsetType = UNSET
+    shm: Shared | UnsetType = UNSET
 
 
 class Command(Struct, frozen=True, tag="command"):
@@ -72,7 +84,10 @@ class Models(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True, tag="ready"):
-    """Sent once, when frames may come: models are loaded and warmed up."""
+    """Sent once, when frames may come: models are loaded and warmed up.
+
+    `shm`: pictures may lie in the memory that the host has offered.
+    """
 
     worker: str
     version: str
@@ -80,6 +95,7 @@ class Ready(Struct, frozen=True, tag="ready"):
     models: Models
     load_ms: float
     protocol: int = PROTOCOL
+    shm: bool | UnsetType = UNSET
 
 
 class Detection(Struct, frozen=True):
@@ -202,7 +218,7 @@ def decode(body: bytes | bytearray) -> Frame | Command:
     try:
         kind = _envelope.decode(body).type
         if kind == "frame":
-            return _frame.decode(body)
+            return _complete(_frame.decode(body))
         if kind == "command":
             return _command.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -221,6 +237,14 @@ def decode_typed(line: bytes | bytearray) -> Command:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         example = 'expected one like {"command": "ping"}'
         raise MessageError("bad_message", f"JSON command: {error}; {example}") from error
+
+
+def _complete(frame: Frame) -> Frame:
+    given = (frame.frame_data is not UNSET) + (frame.shm is not UNSET)
+    if given == 1:
+        return frame
+    problem = "has both `frame_data` and `shm`" if given else "missing required field `frame_data` or `shm`"
+    raise MessageError("bad_message", f"frame: Object {problem}", frame.meta.seq)
 
 
 def _seq_of(body: bytes | bytearray) -> int | None:

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import msgspec
+
 from orion_worker import wire
 from orion_worker.adapter import Adapter
 from orion_worker.ahead import Ahead
@@ -16,6 +18,7 @@ from orion_worker.framing import Message, frame
 from orion_worker.intake import Request, Task, failed, take_in
 from orion_worker.log import configure, log
 from orion_worker.results import result_message
+from orion_worker.ring import Ring
 from orion_worker.stdio import Channel
 from orion_worker.version import VERSION
 
@@ -36,7 +39,7 @@ def run(detector: Detector | Staged, channel: Channel | None = None) -> int:
     try:
         channel = channel or Channel.claim()
         _set_signals(ctrl_c_ends=channel.is_typed)
-        Worker(detector, channel).serve()
+        Worker(detector, channel, Ring.claim()).serve()
     except BrokenPipeError:
         log.debug("the host has closed our standard output")
     except WorkerError as error:
@@ -57,10 +60,11 @@ class Worker:
     counters, settings, the output.
     """
 
-    def __init__(self, detector: Detector | Staged, channel: Channel):
+    def __init__(self, detector: Detector | Staged, channel: Channel, ring: Ring | None = None):
         self._detector = Adapter(detector)
         self._channel = channel
-        self._frames = {"received": 0, "results": 0, "errors": 0}
+        self._ring = ring
+        self._frames = {"received": 0, "results": 0, "errors": 0, "shm": 0}
 
     def serve(self) -> None:
         """Load, announce, answer until the input ends.
@@ -76,7 +80,8 @@ class Worker:
         gc.freeze()
         load_ms = round(1e3 * (time.perf_counter() - start), 3)
         files = wire.Models(models.size, models.file_640, models.file_320, dict(models.sha256))
-        self._write(wire.Ready(self._detector.name, VERSION, os.getpid(), files, load_ms))
+        shm = True if self._ring else msgspec.UNSET
+        self._write(wire.Ready(self._detector.name, VERSION, os.getpid(), files, load_ms, shm=shm))
         log.info("%s ready after %.0f ms", self._detector.name, load_ms)
         if self._channel.is_typed:
             log.info('type commands like {"command": "ping"}, one a line; Ctrl-D ends')
@@ -84,9 +89,13 @@ class Worker:
         ahead.start()
         try:
             while (request := ahead.take()) is not None:
-                self._channel.write(self._answer(request))
+                answer = self._answer(request)
+                lease = request.lease if isinstance(request, Task) else None
                 # Not held while waiting: a picture is megabytes.
                 del request
+                if lease and self._ring:
+                    self._ring.give_back(lease)
+                self._channel.write(answer)
         except StreamError as error:
             self._write(wire.ErrorMessage(error.code, str(error)))
             raise
@@ -95,7 +104,7 @@ class Worker:
         log.info("end of input after %d frames", self._frames["received"])
 
     def _take_in(self, message: Message) -> Request:
-        return take_in(message, self._detector)
+        return take_in(message, self._detector, self._ring)
 
     def _answer(self, request: Request) -> bytes:
         if isinstance(request, wire.Command):
@@ -108,6 +117,7 @@ class Worker:
             else:
                 self._frames["received"] += 1
                 self._frames["results"] += 1
+                self._frames["shm"] += request.lease is not None
                 return result
         is_frame = request.code != "bad_message"
         self._frames["received"] += is_frame

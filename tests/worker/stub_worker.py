@@ -6,6 +6,7 @@ are. It finds nothing but one box in every picture.
 """
 
 import json
+import mmap
 import os
 import select
 import signal
@@ -18,6 +19,8 @@ import msgspec
 FAULTS = sys.argv[1].split(", ")
 MAX_PIXELS = 8192 * 4320
 LEAK = []
+SHM = [int(part) for part in os.environ.get("ORION_SHM", "").split(":") if part]
+MEMORY = mmap.mmap(SHM[0], SHM[1] * SHM[2], prot=mmap.PROT_READ) if SHM else b""
 
 
 def say(message: dict) -> None:
@@ -113,7 +116,19 @@ def result(frame: dict) -> dict:
     return message
 
 
+def picture_there(slot: int, offset: int, length: int) -> bytes:
+    if "believes every place" in FAULTS:
+        return MEMORY[slot * SHM[2] + offset :][:length]
+    if not (0 <= slot < SHM[1] and offset >= 0 and 0 <= length <= SHM[2] - offset):
+        raise ValueError(f"no such place: {slot} {offset} {length}")
+    if "looks at the first slot" in FAULTS:
+        slot = 0
+    return MEMORY[slot * SHM[2] + offset :][:length]
+
+
 def answer_frame(frame: dict) -> None:
+    if "shm" in frame:
+        frame["frame_data"] = picture_there(**frame["shm"])
     if "knows its fields only" in FAULTS and "x_colour" in frame:
         raise ValueError("unknown field x_colour")
     if "refuses regions" in FAULTS and "roi_processing" in frame["meta"]:
@@ -148,8 +163,8 @@ def answer(body: bytes) -> None:
             answer_frame(message)
         else:
             raise ValueError(f"unknown type {kind}")
-    except (ValueError, KeyError, AttributeError, msgspec.MsgspecError) as error:
-        if "dies of garbage" in FAULTS:
+    except (ValueError, KeyError, AttributeError, TypeError, msgspec.MsgspecError) as error:
+        if "dies of garbage" in FAULTS and "shm" not in message:
             raise
         say({"type": "error", "code": "bad_message", "message": repr(error)})
 
@@ -228,6 +243,8 @@ def main() -> None:
     ready |= {"models": models, "load_ms": float("nan") if "cannot tell the time" in FAULTS else 0.0}
     if "speaks protocol 2" in FAULTS:
         ready["protocol"] = 2
+    if SHM and "wants messages" not in FAULTS:
+        ready["shm"] = True
     say(ready)
     loop()
     if "says goodbye" in FAULTS:

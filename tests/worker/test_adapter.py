@@ -236,7 +236,7 @@ def test_a_detector_that_is_content_with_less_gets_jpegs_decoded_smaller():
     modest = Adapter(Modest())
 
     def seen(message):
-        task = take_in(Message(msgspec.msgpack.encode(message), False), modest)
+        task = take_in(Message(msgspec.msgpack.encode(message), False), modest, None)
         assert task.size == (333, 201)
         return modest.finish(task.prepared).metadata["seen"]
 

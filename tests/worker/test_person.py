@@ -213,7 +213,7 @@ def test_a_model_directory_is_searched_and_counters_are_kept_per_model(tmp_path,
     worker.ask(frame_message(image, 9))
     told = worker.ask({"type": "command", "id": "d", "command": "describe"})["data"]
     assert told["frames_by_model"] == {"640": 1, "320": 3}
-    assert told["frames"] == {"received": 4, "results": 4, "errors": 0}
+    assert told["frames"] == {"received": 4, "results": 4, "errors": 0, "shm": 0}
     assert (told["threads"], told["labels"], told["confidence"]) == (1, ["person"], 0.5)
     assert told["models"]["file_320"] == "yolo11n_fp32_320.onnx"
     assert worker.finish() == 0

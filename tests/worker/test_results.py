@@ -17,7 +17,7 @@ def meta(roi: wire.RoiProcessing | None = None) -> wire.FrameMeta:
 
 
 def frame(roi: wire.RoiProcessing | None = None) -> wire.Frame:
-    return wire.Frame(memoryview(b""), 100, 100, meta(roi))
+    return wire.Frame(100, 100, meta(roi), frame_data=memoryview(b""))
 
 
 def person(x: float, y: float, width: float, height: float, confidence: float = 0.5) -> Detection:

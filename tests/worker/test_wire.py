@@ -17,6 +17,7 @@ from orion_worker.framing import frame, read_message
 FRAMES = ["frame_jpeg", "frame_raw_rgb", "frame_without_type", "frame_roi"]
 # What a worker writes, and the structure that writes it.
 WRITTEN = {
+    "ready_shm": wire.Ready,
     "ready": wire.Ready,
     "ready_motion": wire.Ready,
     "result_person": wire.Result,
@@ -64,6 +65,30 @@ def test_the_picture_of_a_golden_frame_can_be_decoded(wire_dir, name):
     assert image.shape == (got.height, got.width, 3)
 
 
+def test_a_golden_frame_in_shared_memory_is_read(wire_dir):
+    got = wire.decode(body(wire_dir, "frame_shm"))
+    assert got.shm == wire.Shared(slot=2, offset=4096, length=2764800)
+    assert got.frame_data is msgspec.UNSET
+    assert (got.format, got.width, got.height, got.meta.seq) == ("rgb", 1280, 720, 42)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"frame_data": b""}, "has both `frame_data` and `shm`"),
+        ({"shm": {"slot": 0, "offset": 0}}, "missing required field `length` - at `$.shm`"),
+        ({"shm": {"slot": -1, "offset": 0, "length": 1}}, "$.shm.slot"),
+        ({"shm": None}, "$.shm"),
+    ],
+)
+def test_a_frame_says_once_and_well_where_its_picture_is(wire_dir, changes, text):
+    message = msgspec.msgpack.decode(body(wire_dir, "frame_shm")) | changes
+    with pytest.raises(MessageError) as error:
+        wire.decode(msgspec.msgpack.encode(message))
+    assert text in str(error.value)
+    assert (error.value.code, error.value.frame_seq) == ("bad_message", 42)
+
+
 def test_the_golden_command_is_read(wire_dir):
     got = wire.decode(body(wire_dir, "command"))
     assert got == wire.Command("set_confidence", "c-17", {"confidence": 0.35})
@@ -82,6 +107,7 @@ def test_what_the_worker_writes_has_the_golden_fields_and_values(wire_dir, name,
     ("name", "text", "seq"),
     [
         ("missing_field", "frame: Object missing required field `seq` - at `$.meta`", None),
+        ("frame_without_picture", "frame: Object missing required field `frame_data` or `shm`", 42),
         ("unknown_tag", "unknown type 'telemetry'", None),
         ("not_a_map", "Expected `object`, got `array`", None),
         ("result_person", "unknown type 'person_detection'", None),
@@ -96,12 +122,12 @@ def test_a_golden_message_that_is_wrong_is_refused_by_name(wire_dir, name, text,
 
 def test_the_generator_knows_every_golden_file(wire_dir):
     named = {path.stem for path in wire_dir.glob("*.msg")}
-    refused = {"missing_field", "result_missing_field", "unknown_tag", "not_a_map"}
-    assert named == {*FRAMES, *WRITTEN, "command", *refused}
+    refused = {"missing_field", "frame_without_picture", "result_missing_field", "unknown_tag", "not_a_map"}
+    assert named == {*FRAMES, *WRITTEN, "frame_shm", "command", *refused}
     assert named == {path.stem for path in wire_dir.glob("*.json")}
 
 
-@pytest.mark.parametrize("field", ["frame_data", "width", "height", "meta"])
+@pytest.mark.parametrize("field", ["width", "height", "meta"])
 def test_each_missing_field_of_a_frame_is_named(wire_dir, field):
     message = msgspec.msgpack.decode(body(wire_dir, "frame_jpeg"))
     del message[field]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,13 @@ def jpeg(image: np.ndarray) -> bytes:
 class WorkerProcess:
     """`person_detector.py` or another program, with pipes."""
 
-    def __init__(self, *arguments: object, program: tuple[object, ...] | None = None, **env: str):
+    def __init__(
+        self,
+        *arguments: object,
+        program: tuple[object, ...] | None = None,
+        descriptors: Sequence[int] = (),
+        **env: str,
+    ):
         program = program or (sys.executable, MODELS / "person_detector.py")
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill)
         # The machine may set a model directory; a test that wants one names it.
@@ -76,6 +83,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             bufsize=0,
+            pass_fds=tuple(descriptors),
             env=clean | {"PYTHONPATH": str(MODELS), "ORION_MODEL_CACHE": "off"} | env,
         )
         self._pending = b""

@@ -22,6 +22,7 @@ pub mod rate;
 pub mod reorder;
 pub mod report;
 pub mod roi;
+pub mod slots;
 pub mod status;
 pub mod strategy;
 pub mod supervisor;

@@ -202,6 +202,7 @@ impl Crews {
         let worker = Worker::new(Parts {
             who,
             argv: spec.argv.clone(),
+            transport: spec.settings.transport,
             limits: spec.limits,
             requests,
             listener: Arc::clone(&self.listener),

@@ -47,10 +47,14 @@ pub(super) fn prepare(
         timestamp: timestamp::rfc3339(info.captured),
         roi_processing: info.planned.as_ref().map(|planned| planned.roi.clone()),
     };
-    let head = wire::frame_head(picture.format(), width, height, &meta, mapped.len()).map_err(|e| e.to_string())?;
-    let message = Some(Arc::new(Message { head, picture: mapped }));
-    let (ticket, stream, crew, sent) = (0, 0, 0, 0);
-    Ok(Box::new(Job { entry, ticket, stream, live: false, buffer, info, size, message, crew, sent, returned: None }))
+    let length = mapped.len();
+    let start = wire::FrameStart::new(picture.format(), width, height, &meta).map_err(|e| e.to_string())?;
+    let head = start.inline(length).map_err(|e| e.to_string())?;
+    let message =
+        Some(Arc::new(Message { start, head, picture: mapped, length, raw: matches!(picture, Picture::Raw(..)) }));
+    let (ticket, stream, crew, sent, copied) = (0, 0, 0, 0, 0);
+    let (live, way, returned) = (false, None, None);
+    Ok(Box::new(Job { entry, ticket, stream, live, buffer, info, size, message, crew, sent, way, copied, returned }))
 }
 
 /// Puts the result on the frame's buffer.

@@ -3,17 +3,50 @@
 
 use std::{sync::Arc, time::Instant};
 
-use orion_core::wire::TargetSize;
+use orion_core::wire::{FrameStart, TargetSize};
 
 use super::report::Who;
 use crate::{frames::MappedPicture, meta::FrameInfo};
 
-/// A framed message for a worker.
+/// A message for a worker.
 pub(super) struct Message {
-    /// All but the picture.
+    /// What it says whichever way the picture goes.
+    pub(super) start: FrameStart,
+    /// All but the picture, for one that follows it.
     pub(super) head: Vec<u8>,
-    /// The rest of it, which is not copied.
+    /// The picture, which is not copied into the message.
     pub(super) picture: MappedPicture,
+    /// The picture's bytes.
+    pub(super) length: usize,
+    /// It is no JPEG.
+    pub(super) raw: bool,
+}
+
+/// How a picture goes to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// In its message.
+    Pipe,
+    /// In shared memory.
+    Shm,
+}
+
+impl Way {
+    /// Its name, as the property `transport` has it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pipe => "pipe",
+            Self::Shm => "shm",
+        }
+    }
+
+    /// How often a picture's bytes are copied from the buffer to the worker: into a pipe and out of it again, or once.
+    pub(super) fn copies(self) -> u64 {
+        match self {
+            Self::Pipe => 2,
+            Self::Shm => 1,
+        }
+    }
 }
 
 /// A frame as the group knows it.
@@ -48,6 +81,10 @@ pub(super) struct Job {
     pub(super) crew: u64,
     /// When a worker got it, ns of the monotonic clock.
     pub(super) sent: u64,
+    /// How its picture went to the last worker that got it.
+    pub(super) way: Option<Way>,
+    /// Bytes of its picture that were copied, all workers that got it taken together.
+    pub(super) copied: u64,
     /// When it came back from a worker that ended before it had begun with it.
     pub(super) returned: Option<Instant>,
 }
@@ -82,8 +119,39 @@ impl Carried {
         Self { target: job.target(), live: job.live, is_followed: job.is_followed(), job: Some(job) }
     }
 
+    /// Its picture of so many bytes goes this way.
+    pub(super) fn goes(&mut self, way: Way, length: usize) {
+        if let Some(job) = &mut self.job {
+            job.way = Some(way);
+            job.copied += way.copies() * length as u64;
+        }
+    }
+
     /// A frame whose answer nobody else will see.
     pub(super) fn check() -> Self {
         Self { job: None, target: None, live: false, is_followed: false }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use orion_core::wire::{FrameFormat, FrameMeta};
+
+    use super::*;
+    use crate::frames::Picture;
+
+    /// A message with a picture of so many bytes.
+    pub(in crate::orionpyinfer) fn message(length: usize) -> Message {
+        gst::init().unwrap();
+        let meta = FrameMeta {
+            instance_id: "a".into(),
+            room_id: String::new(),
+            seq: 0,
+            timestamp: String::new(),
+            roi_processing: None,
+        };
+        let start = FrameStart::new(FrameFormat::Jpeg, 0, 0, &meta).unwrap();
+        let picture = Picture::Jpeg(None).map(gst::Buffer::from_slice(vec![7; length])).unwrap();
+        Message { head: start.inline(length).unwrap(), start, picture, length, raw: false }
     }
 }

@@ -22,11 +22,17 @@
 //! Action signals: `swap-model` (size: n, s, m, l, x; returns whether a swap was begun), which also loads the same size again, and
 //! `restart-worker`, a swap to the same.
 //!
+//! ## How pictures reach a worker
+//! A raw picture is copied once, from the buffer into memory that host and worker share, and looked at there; rows are packed
+//! in that same copy. JPEGs, which are small, go through the worker's standard input, and so does every picture for a worker
+//! that does not know of shared memory, or with `transport=pipe`. `transport=shm` shares all pictures, and such a worker is
+//! an error.
+//!
 //! ## One pool for several elements
 //! Elements of one process that have the same `worker-group` share one pool of workers: eight cameras then need one model in
 //! memory, or two, and not eight. The first one of them that starts makes the pool, with its `workers` and time-outs; others
 //! have to be set like it in `worker-command`, `model-dir`, `model-file`, `model-file-320`, `model-size`, `detector`, `workers`,
-//! `execution-provider`, `intra-op-threads`, `confidence`, `iou-threshold` and `labels`, else they do not start, and an error says
+//! `execution-provider`, `intra-op-threads`, `transport`, `confidence`, `iou-threshold` and `labels`, else they do not start, and an error says
 //! where they differ. They may come and go at any time; the last one ends the processes. A worker that cannot start is an error
 //! of all of them, and whoever starts after that begins with new workers.
 //!
@@ -54,13 +60,15 @@
 //! | `results`, `detections` | u64 | answers of the workers, and what they found in all |
 //! | `average-latency-ms` | f64 | mean time between sending a frame and its answer |
 //! | `last-result` | u64 | moment of the last answer, ns since 1970; 0 = none yet |
+//! | `transport` | string | how the picture of the last frame went to its worker: `none` yet, `pipe` or `shm` |
+//! | `bytes-copied`, `bytes-copied-last` | u64 | bytes of pictures copied between buffers and workers, of all frames and of the last one: a picture is copied once into shared memory, but into a pipe and out of it again |
 //! | `swap` | string | `none` or `under-way` |
 //! | `swaps`, `swaps-failed` | u64 | replacements of the workers that came to work, and those that did not |
 //! | `in-force` | structure | the properties that workers are started with or told of, as those at work have them, as GStreamer writes values |
 //! | `workers` | array of structures | those at work, see below |
 //!
 //! A worker: `index` u32, `state` (starting, ready, busy, stalled, swapping, backing-off, failed, stopped), `pid` u32, `restarts` u64
-//! (against our will), `memory` u64 (resident bytes), `last-error`; once it is ready also `worker`, `version`, `load-ms` f64, `model-size`,
+//! (against our will), `memory` u64 (resident bytes without shared ones), `last-error`; once it is ready also `worker`, `version`, `load-ms` f64, `model-size`,
 //! `model-file` and `model-file-320`, which are empty for a worker without models.
 //!
 //! ## Messages
@@ -84,11 +92,13 @@ mod frame;
 mod group;
 mod imp;
 mod job;
+mod lane;
 mod pool;
 mod priority;
 mod process;
 mod report;
 mod reporter;
+mod ring;
 mod router;
 mod session;
 mod settings;
@@ -101,7 +111,7 @@ mod tuning;
 mod worker;
 mod writer;
 
-pub use settings::{Detector, ModelSize, Restart};
+pub use settings::{Detector, ModelSize, Restart, Transport};
 
 glib::wrapper! {
     /// The element `orionpyinfer`.

@@ -27,6 +27,8 @@ use tokio::{
     sync::oneshot,
 };
 
+use super::ring::Offer;
+
 /// What a pipe is asked to hold, bytes: a raw VGA frame then takes one write instead of fifteen.
 const PIPE_SIZE: i32 = 1 << 20;
 
@@ -47,20 +49,27 @@ pub(super) struct Group {
 }
 
 impl Process {
-    /// Starts `argv`. Needs a tokio runtime with I/O.
+    /// Starts `argv`, with memory to share. Needs a tokio runtime with I/O.
     ///
     /// # Errors
     /// What the operating system says, for example that the program does not exist.
-    pub(super) fn spawn(argv: &[String]) -> io::Result<Self> {
+    pub(super) fn spawn(argv: &[String], offer: Option<Offer>) -> io::Result<Self> {
         let (program, args) = argv.split_first().ok_or_else(|| io::Error::other("the worker command is empty"))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env("PYTHONUNBUFFERED", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        match offer {
+            Some(offer) => offer.pass(&mut command)?,
+            None => Offer::pass_none(&mut command),
+        }
+        let mut child = command.spawn()?;
+        // The worker has its end now.
+        drop(command);
         let group = Group { pid: Pid::from_raw(child.id() as i32), alive: Arc::new(Mutex::new(true)) };
         let missing = || io::Error::other("a pipe is missing");
         let stdin = OwnedFd::from(child.stdin.take().ok_or_else(missing)?);
@@ -122,13 +131,19 @@ fn watch(child: Child, group: Group) -> io::Result<oneshot::Receiver<ExitStatus>
     Ok(exit)
 }
 
-/// Memory that a process holds, bytes; 0 when it is not there.
+/// Memory that a process holds by itself, bytes; 0 when it is not there. What it shares, the pictures above all, is the
+/// host's doing and not counted.
 pub(super) fn resident_bytes(pid: u32) -> u64 {
-    // Fields of /proc/PID/statm, in pages (proc(5)): size, resident, ...
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let pages: u64 = statm.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
-    pages * u64::try_from(page).unwrap_or(4096)
+    own_bytes(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default())
+}
+
+/// Resident memory but for the shared one, bytes, of a text like `/proc/PID/status` (proc(5)).
+fn own_bytes(status: &str) -> u64 {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+    };
+    field("VmRSS").unwrap_or(0).saturating_sub(field("RssShmem").unwrap_or(0)) * 1024
 }
 
 /// The end in words, and whether the process chose it.
@@ -163,7 +178,7 @@ mod tests {
     #[test]
     fn pipes_work_and_the_end_is_told() {
         run(async {
-            let mut process = Process::spawn(&argv("cat; echo done >&2; exit 3")).unwrap();
+            let mut process = Process::spawn(&argv("cat; echo done >&2; exit 3"), None).unwrap();
             process.stdin.write_all(b"hello").await.unwrap();
             drop(process.stdin);
             let (mut out, mut err) = (String::new(), String::new());
@@ -180,7 +195,7 @@ mod tests {
     #[test]
     fn a_signal_ends_the_whole_group() {
         run(async {
-            let mut process = Process::spawn(&argv("sleep 1000 & echo $!; wait")).unwrap();
+            let mut process = Process::spawn(&argv("sleep 1000 & echo $!; wait"), None).unwrap();
             let mut line = [0u8; 16];
             let n = process.stdout.read(&mut line).await.unwrap();
             let grandchild: u32 = std::str::from_utf8(&line[..n]).unwrap().trim().parse().unwrap();
@@ -209,11 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn shared_memory_is_not_the_process_s_own() {
+        let status = "Name:\tVmRSS\nVmRSS:\t    5000 kB\nRssAnon:\t    1000 kB\nRssShmem:\t    3000 kB\n";
+        assert_eq!(own_bytes(status), 2000 * 1024);
+        assert_eq!(own_bytes("VmRSS:\t7 kB\n"), 7 * 1024);
+        assert_eq!(own_bytes("VmRSS:\tmuch\n"), 0);
+    }
+
+    #[test]
     fn a_program_that_does_not_exist_is_an_error() {
         run(async {
-            let error = Process::spawn(&["/no/such/worker".to_owned()]).err().unwrap();
+            let error = Process::spawn(&["/no/such/worker".to_owned()], None).err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
-            assert!(Process::spawn(&[]).is_err());
+            assert!(Process::spawn(&[], None).is_err());
         });
     }
 }

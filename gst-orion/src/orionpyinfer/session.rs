@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{
     farewell::Farewell,
-    job::{Carried, Job, Message},
+    job::{Carried, Job, Message, Way},
+    lane::Lane,
     priority::Background,
     process::{self, Group, Process},
     report::{Report, Request},
@@ -64,6 +65,7 @@ pub(super) struct Session<'a> {
     /// Takes what is to be written; dropped to close stdin.
     writer: Option<mpsc::Sender<Outgoing>>,
     hand: Hand<Carried>,
+    lane: Lane,
     /// When the oldest frame in hand became that.
     front_since: Duration,
     write_deadline: Option<Duration>,
@@ -87,7 +89,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Talks to the process until it has ended.
-    pub(super) async fn run(worker: &'a mut Worker, process: Process) -> End {
+    pub(super) async fn run(worker: &'a mut Worker, process: Process, lane: Lane) -> End {
         let Process { stdin, mut stdout, mut stderr, mut exit, group } = process;
         let (writer, mut written, writing) = writer::start(stdin);
         let commands = Conversation::new(worker.tuning());
@@ -101,6 +103,7 @@ impl<'a> Session<'a> {
             background,
             writer: Some(writer),
             hand: Hand::default(),
+            lane,
             front_since: Duration::ZERO,
             write_deadline: None,
             pace: Pace::default(),
@@ -221,9 +224,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn send(&mut self, number: u64, carried: Carried, message: Arc<Message>) {
+    fn send(&mut self, number: u64, mut carried: Carried, message: Arc<Message>) {
         let now = self.worker.now();
-        let queued = self.writer.as_ref().is_some_and(|writer| writer.try_send(Outgoing::Frame(message)).is_ok());
+        let place = self.lane.place(&message);
+        carried.goes(if place.is_some() { Way::Shm } else { Way::Pipe }, message.length);
+        let outgoing = Outgoing::Frame(message, place);
+        let queued = self.writer.as_ref().is_some_and(|writer| writer.try_send(outgoing).is_ok());
         if self.hand.is_empty() {
             self.front_since = now;
             self.write_deadline = Some(now + self.worker.limits.write_timeout);
@@ -308,7 +314,7 @@ impl<'a> Session<'a> {
         match result {
             Err(_) => self.end_soon("closed its stdin", CLOSED_GRACE),
             Ok(Outgoing::Command(_)) => {}
-            Ok(Outgoing::Frame(message)) => {
+            Ok(Outgoing::Frame(message, _)) => {
                 // Unmapped before anyone may want to change the buffer.
                 drop(message);
                 if self.hand.is_front_unwritten() {
@@ -369,6 +375,7 @@ impl<'a> Session<'a> {
     /// frame-timeout goes on.
     fn free(&mut self) {
         let released = self.hand.release();
+        self.lane.released(released);
         if released == 0 {
             return;
         }
@@ -457,6 +464,7 @@ impl<'a> Session<'a> {
         };
         let cause = if self.next == Next::Stop { Cause::Shutdown } else { Cause::WorkerRestart };
         let (worked_on, not_begun) = self.hand.clear();
+        self.lane.end();
         if let Some(job) = worked_on.and_then(|carried| carried.job) {
             self.worker.report(Report::Lost(job, cause, format!("the worker {text}")));
         }

@@ -49,6 +49,24 @@ pub enum ModelSize {
     X,
 }
 
+/// How pictures go to the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstOrionTransport")]
+pub enum Transport {
+    /// Raw ones through shared memory with workers that can, all others through pipes.
+    #[enum_value(
+        name = "Raw frames through shared memory where the worker can, else its standard input",
+        nick = "auto"
+    )]
+    Auto,
+    /// Through the worker's standard input.
+    #[enum_value(name = "The worker's standard input", nick = "pipe")]
+    Pipe,
+    /// Through shared memory.
+    #[enum_value(name = "Shared memory; a worker that cannot is an error", nick = "shm")]
+    Shm,
+}
+
 /// What happens after a worker's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstOrionRestart")]
@@ -75,7 +93,7 @@ pub(super) enum Effect {
 }
 
 /// Properties that only a new crew can bring into force.
-const SWAPPED: [&str; 9] = [
+const SWAPPED: [&str; 10] = [
     "worker-command",
     "model-dir",
     "model-file",
@@ -85,6 +103,7 @@ const SWAPPED: [&str; 9] = [
     "workers",
     "execution-provider",
     "intra-op-threads",
+    "transport",
 ];
 
 /// Properties in which elements of one group are alike.
@@ -98,6 +117,7 @@ pub(super) const SHARED: [&str; SWAPPED.len() + Setting::ALL.len()] = [
     "workers",
     "execution-provider",
     "intra-op-threads",
+    "transport",
     "confidence",
     "iou-threshold",
     "labels",
@@ -130,6 +150,7 @@ pub(super) struct Settings {
     pub(super) workers: u32,
     pub(super) execution_provider: String,
     pub(super) intra_op_threads: u32,
+    pub(super) transport: Transport,
     pub(super) write_timeout: u64,
     pub(super) startup_timeout: u64,
     pub(super) frame_timeout: u64,
@@ -157,6 +178,7 @@ impl Default for Settings {
             workers: 1,
             execution_provider: "cpu".into(),
             intra_op_threads: 0,
+            transport: Transport::Auto,
             write_timeout: 2 * SECOND,
             startup_timeout: 30 * SECOND,
             frame_timeout: 10 * SECOND,
@@ -287,6 +309,7 @@ impl Settings {
             "workers" => keep(value, &mut self.workers),
             "execution-provider" => self.execution_provider = text(),
             "intra-op-threads" => keep(value, &mut self.intra_op_threads),
+            "transport" => keep(value, &mut self.transport),
             "write-timeout" => keep(value, &mut self.write_timeout),
             "startup-timeout" => keep(value, &mut self.startup_timeout),
             "frame-timeout" => keep(value, &mut self.frame_timeout),
@@ -314,6 +337,7 @@ impl Settings {
             "workers" => self.workers.to_value(),
             "execution-provider" => self.execution_provider.to_value(),
             "intra-op-threads" => self.intra_op_threads.to_value(),
+            "transport" => self.transport.to_value(),
             "write-timeout" => self.write_timeout.to_value(),
             "startup-timeout" => self.startup_timeout.to_value(),
             "frame-timeout" => self.frame_timeout.to_value(),
@@ -433,6 +457,15 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             0,
             d.intra_op_threads,
         ),
+        glib::ParamSpecEnum::builder_with_default("transport", d.transport)
+            .nick("Transport")
+            .blurb(
+                "How pictures go to the workers: raw ones through shared memory where the worker can, others through its \
+                 standard input (auto), all through its standard input (pipe), or all through shared memory, and a worker \
+                 that cannot is an error (shm) (default: auto)",
+            )
+            .mutable_playing()
+            .build(),
         time(
             "write-timeout",
             "Write time-out",
@@ -472,7 +505,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         ),
         glib::ParamSpecUInt64::builder("max-worker-memory")
             .nick("Maximum worker memory")
-            .blurb("Bytes of resident memory above which a worker is replaced, without losing a frame; 0 = off (default: 0)")
+            .blurb("Bytes of resident memory, without shared ones, above which a worker is replaced, without losing a frame; 0 = off (default: 0)")
             .default_value(d.max_worker_memory)
             .mutable_ready()
             .build(),

@@ -14,7 +14,7 @@ use orion_core::{
 
 use super::{
     frame::Answer,
-    job::{Job, Message},
+    job::{Job, Message, Way},
     report::Who,
     worker::Status,
 };
@@ -98,6 +98,21 @@ pub(super) struct Totals {
     pub(super) worker_time: u64,
     /// ns since 1970; 0 = none yet.
     pub(super) last_result: u64,
+    /// How the picture of the last frame that is done with went to its worker.
+    pub(super) way: Option<Way>,
+    /// Bytes of pictures that were copied between buffers and workers, of all frames and of the last one.
+    pub(super) copied: u64,
+    pub(super) last_copied: u64,
+}
+
+impl Totals {
+    /// A frame is done with, answered or not.
+    pub(super) fn add_copies(&mut self, job: &Job) {
+        if job.way.is_some() {
+            (self.way, self.last_copied) = (job.way, job.copied);
+            self.copied += job.copied;
+        }
+    }
 }
 
 pub(super) struct State {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element's `stats`.
 
-use super::{process, stream::Stream};
+use super::{job::Way, process, stream::Stream};
 use crate::stats;
 
 /// All fields that the documentation of the element names.
@@ -17,6 +17,9 @@ pub(super) fn stats(stream: &Stream) -> gst::Structure {
     let mean = if totals.results > 0 { totals.worker_time as f64 / totals.results as f64 / 1e6 } else { 0.0 };
     stats.set("average-latency-ms", mean);
     stats.set("last-result", totals.last_result);
+    stats.set("transport", totals.way.map_or("none", Way::as_str));
+    stats.set("bytes-copied", totals.copied);
+    stats.set("bytes-copied-last", totals.last_copied);
     stats.set("swap", if swaps.under_way { "under-way" } else { "none" });
     stats.set("swaps", swaps.done);
     stats.set("swaps-failed", swaps.failed);

@@ -288,6 +288,7 @@ impl Stream {
         self.update(|state| {
             let news = state.newcomers.take_if(|newcomers| newcomers.crew == job.crew);
             let first = news.map(|newcomers| newcomers.first.map_or(job.info.seq, |first| first.min(job.info.seq)));
+            state.totals.add_copies(&job);
             state.totals.results += 1;
             state.totals.detections += result.data.count;
             state.totals.worker_time += answered.saturating_sub(job.sent);
@@ -303,6 +304,7 @@ impl Stream {
     /// A worker has lost a frame; false when it was counted before.
     pub(super) fn lost(&self, job: &Job, cause: Cause) -> bool {
         self.update(|state| {
+            state.totals.add_copies(job);
             let ours = state.order.fulfil(job.ticket, Item::Lost(cause, 1));
             if ours {
                 state.ledger.drop_frame(cause);
@@ -402,7 +404,7 @@ mod tests {
 
     fn ready() -> Ready {
         let (worker, version) = ("w".to_owned(), "1".to_owned());
-        Ready { protocol: 1, worker, version, pid: 7, models: Models::default(), load_ms: 1.0 }
+        Ready { protocol: 1, worker, version, pid: 7, models: Models::default(), load_ms: 1.0, shm: false }
     }
 
     #[test]

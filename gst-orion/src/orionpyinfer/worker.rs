@@ -15,11 +15,13 @@ use tokio::{sync::mpsc, time};
 
 use super::{
     job::Job,
+    lane::Lane,
     process::Process,
     report::{Listener, Notice, Report, Request, Who},
     router::Router,
     session::{End, Next, Session},
-    stderr::Lines,
+    settings::Transport,
+    stderr::{Level, Lines},
     tuning::{self, Setting, Tuning},
 };
 
@@ -42,6 +44,7 @@ pub(super) struct Status {
 pub(super) struct Worker {
     pub(super) who: Who,
     argv: Vec<String>,
+    transport: Transport,
     pub(super) limits: Limits,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
     listener: Arc<dyn Listener>,
@@ -62,6 +65,7 @@ pub(super) struct Worker {
 pub(super) struct Parts {
     pub(super) who: Who,
     pub(super) argv: Vec<String>,
+    pub(super) transport: Transport,
     pub(super) limits: Limits,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
     pub(super) listener: Arc<dyn Listener>,
@@ -74,23 +78,32 @@ pub(super) struct Parts {
 
 impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { who, argv, limits, requests, listener, router, notices, wished } = parts;
+        let Parts { who, argv, transport, limits, requests, listener, router, notices, wished } = parts;
         let supervisor = Supervisor::new(limits.policy, notices.is_some(), Duration::ZERO);
         let (held, accepted, epoch) = (false, Tuning::new(), Instant::now());
-        Self { who, argv, limits, requests, listener, router, notices, supervisor, held, accepted, wished, epoch }
+        Self {
+            who,
+            argv,
+            transport,
+            limits,
+            requests,
+            listener,
+            router,
+            notices,
+            supervisor,
+            held,
+            accepted,
+            wished,
+            epoch,
+        }
     }
 
     /// Keeps a process running until it is to retire, or the pool lets go of the requests' other end.
     pub(super) async fn run(mut self) {
         loop {
-            let end = match Process::spawn(&self.argv) {
-                Ok(process) => Session::run(&mut self, process).await,
-                Err(error) => End {
-                    exit: Exit::Own,
-                    text: format!("cannot be started as {:?}: {error}", self.argv.join(" ")),
-                    lines: Lines::default(),
-                    next: Next::Supervise,
-                },
+            let end = match self.spawn() {
+                Ok((process, lane)) => Session::run(&mut self, process, lane).await,
+                Err(text) => End { exit: Exit::Own, text, lines: Lines::default(), next: Next::Supervise },
             };
             self.report(Report::Unavailable);
             if end.next != Next::Supervise || !self.after(end).await {
@@ -104,6 +117,18 @@ impl Worker {
         while let Ok(request) = self.requests.try_recv() {
             self.refuse(request);
         }
+    }
+
+    fn spawn(&self) -> Result<(Process, Lane), String> {
+        let (lane, offer, refused) = Lane::new(self.transport)
+            .map_err(|error| format!("cannot be given memory to share (transport=shm): {error}"))?;
+        if let Some(error) = refused {
+            let text = format!("no memory can be shared with the worker, so frames go through its pipe: {error}");
+            self.report(Report::Log(Level::Warning, text));
+        }
+        let process = Process::spawn(&self.argv, offer)
+            .map_err(|error| format!("cannot be started as {:?}: {error}", self.argv.join(" ")))?;
+        Ok((process, lane))
     }
 
     /// Whether to start another process, once it is time to.

@@ -6,12 +6,12 @@ use std::{io, sync::Arc};
 use orion_core::hand::DEPTH;
 use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender, sync::mpsc, task::JoinHandle};
 
-use super::{job::Message, tuning::Setting};
+use super::{job::Message, lane::Place, tuning::Setting};
 
 /// What is to be written.
 pub(super) enum Outgoing {
-    /// A frame.
-    Frame(Arc<Message>),
+    /// A frame, with the place of its picture if that goes by shared memory.
+    Frame(Arc<Message>, Option<Place>),
     /// A framed command.
     Command(Vec<u8>),
 }
@@ -38,7 +38,12 @@ async fn write(mut stdin: Sender, mut messages: mpsc::Receiver<Outgoing>, done: 
 async fn write_one(stdin: &mut Sender, message: &Outgoing) -> io::Result<()> {
     match message {
         Outgoing::Command(bytes) => stdin.write_all(bytes).await,
-        Outgoing::Frame(message) => {
+        Outgoing::Frame(message, Some(place)) => {
+            place.fill(&message.picture.pieces()).await?;
+            // Only now: the message lends the slot to the worker.
+            stdin.write_all(&place.head).await
+        }
+        Outgoing::Frame(message, None) => {
             stdin.write_all(&message.head).await?;
             for piece in message.picture.pieces() {
                 stdin.write_all(piece).await?;

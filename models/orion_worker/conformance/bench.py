@@ -63,10 +63,12 @@ class Bench:
         extra: Sequence[str] = (),
         directory: str | None = None,
         environment: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ) -> Host:
         """Start a worker; nothing is read yet."""
         with held():
-            host = Host([*self.command, *extra], self.timeout, directory, environment)
+            command = [*self.command, *extra]
+            host = Host(command, self.timeout, directory, environment, descriptors)
             self._hosts.append(host)
         return host
 

@@ -11,6 +11,7 @@ from orion_worker.conformance import (
     checks_input,
     checks_load,
     checks_results,
+    checks_shared,
     checks_start,
 )
 from orion_worker.conformance.bench import Bench
@@ -49,6 +50,7 @@ CHECKS = (
     Check("garbage", checks_input.garbage),
     Check("commands", checks_input.commands),
     Check("json-line", checks_input.json_line),
+    Check("shared-memory", checks_shared.shared_memory),
     Check("slow-reader", checks_load.slow_reader),
     Check("speed", checks_load.speed),
     Check("memory", checks_load.memory),

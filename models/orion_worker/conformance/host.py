@@ -33,6 +33,7 @@ class Host:
         timeout: seconds that one answer, or taking one message, may last.
         directory: where it runs, by default here.
         environment: its whole environment, by default ours.
+        descriptors: what it inherits beside the standard ones.
 
     Raises:
         OSError: the program cannot be started.
@@ -44,6 +45,7 @@ class Host:
         timeout: float,
         directory: str | None = None,
         environment: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ):
         self._timeout = timeout
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill)
@@ -60,6 +62,7 @@ class Host:
                 cwd=directory,
                 env=environment,
                 start_new_session=True,
+                pass_fds=tuple(descriptors),
             )
         except OSError:
             self._log.close()

@@ -103,10 +103,79 @@ pub struct FrameMeta {
     pub roi_processing: Option<RoiProcessing>,
 }
 
-/// The start of a framed `frame` message: length, map and the header of `frame_data`, its last field. The picture's
-/// `payload_len` bytes follow as they are, so that they are never copied into the message.
-///
-/// `width`, `height`: pixels.
+/// Where a picture lies in the memory that host and worker share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedPicture {
+    /// Which slot, from 0.
+    pub slot: u32,
+    /// Where it begins in the slot, bytes.
+    pub offset: u64,
+    /// How long it is, bytes.
+    pub length: u64,
+}
+
+/// What a `frame` message says whichever way its picture goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameStart(Vec<u8>);
+
+/// Fields of a `frame`: `type`, `format`, `width`, `height`, `meta`, and the picture or its place.
+const FRAME_FIELDS: u32 = 6;
+
+impl FrameStart {
+    /// `width`, `height`: pixels.
+    ///
+    /// # Errors
+    /// [`WireError::Encode`].
+    pub fn new(format: FrameFormat, width: u32, height: u32, meta: &FrameMeta) -> Result<Self, WireError> {
+        let mut start = vec![0; framing::PREFIX];
+        let mut write = || -> Result<(), Box<dyn std::error::Error>> {
+            rmp::encode::write_map_len(&mut start, FRAME_FIELDS)?;
+            field(&mut start, "type", &"frame")?;
+            field(&mut start, "format", &format)?;
+            field(&mut start, "width", &width)?;
+            field(&mut start, "height", &height)?;
+            field(&mut start, "meta", meta)
+        };
+        write().map_err(|e| failed(e.to_string()))?;
+        Ok(Self(start))
+    }
+
+    /// The start of a framed message that has the picture in it: length, map and the header of `frame_data`, its last
+    /// field. The picture's `payload_len` bytes follow as they are, so that they are never copied into the message.
+    ///
+    /// # Errors
+    /// [`WireError::Encode`] when the whole message would be too long.
+    pub fn inline(&self, payload_len: usize) -> Result<Vec<u8>, WireError> {
+        let payload = u32::try_from(payload_len).map_err(|_| failed(format!("{payload_len} bytes of picture")))?;
+        let mut head = self.0.clone();
+        rmp::encode::write_str(&mut head, "frame_data").map_err(|e| failed(e.to_string()))?;
+        rmp::encode::write_bin_len(&mut head, payload).map_err(|e| failed(e.to_string()))?;
+        framed(head, payload_len)
+    }
+
+    /// A whole framed message whose picture lies in shared memory.
+    ///
+    /// # Errors
+    /// [`WireError::Encode`] when it would be too long.
+    pub fn shared(&self, place: SharedPicture) -> Result<Vec<u8>, WireError> {
+        let mut message = self.0.clone();
+        field(&mut message, "shm", &place).map_err(|e| failed(e.to_string()))?;
+        framed(message, 0)
+    }
+}
+
+fn failed(reason: String) -> WireError {
+    WireError::Encode { kind: "frame", reason }
+}
+
+/// Writes the length of what is there, without the length itself, and of so many bytes to come.
+fn framed(mut message: Vec<u8>, more: usize) -> Result<Vec<u8>, WireError> {
+    let prefix = framing::prefix(message.len() - framing::PREFIX + more).map_err(|e| failed(e.to_string()))?;
+    message[..framing::PREFIX].copy_from_slice(&prefix);
+    Ok(message)
+}
+
+/// The start of a framed `frame` message with the picture in it; see [`FrameStart::inline`].
 ///
 /// # Errors
 /// [`WireError::Encode`] when the whole message would be too long.
@@ -117,24 +186,7 @@ pub fn frame_head(
     meta: &FrameMeta,
     payload_len: usize,
 ) -> Result<Vec<u8>, WireError> {
-    let failed = |reason: String| WireError::Encode { kind: "frame", reason };
-    let payload = u32::try_from(payload_len).map_err(|_| failed(format!("{payload_len} bytes of picture")))?;
-    let mut head = vec![0; framing::PREFIX];
-    let body = || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        rmp::encode::write_map_len(&mut head, 6)?;
-        field(&mut head, "type", &"frame")?;
-        field(&mut head, "format", &format)?;
-        field(&mut head, "width", &width)?;
-        field(&mut head, "height", &height)?;
-        field(&mut head, "meta", meta)?;
-        rmp::encode::write_str(&mut head, "frame_data")?;
-        rmp::encode::write_bin_len(&mut head, payload)?;
-        Ok(head)
-    };
-    let mut head = body().map_err(|e| failed(e.to_string()))?;
-    let prefix = framing::prefix(head.len() - framing::PREFIX + payload_len).map_err(|e| failed(e.to_string()))?;
-    head[..framing::PREFIX].copy_from_slice(&prefix);
-    Ok(head)
+    FrameStart::new(format, width, height, meta)?.inline(payload_len)
 }
 
 fn field<T: Serialize>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), Box<dyn std::error::Error>> {
@@ -177,13 +229,11 @@ pub fn command_message(command: &Command) -> Result<Vec<u8>, WireError> {
 }
 
 /// A `frame` as a worker sees it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FrameMessage<'a> {
-    /// The picture.
-    #[serde(borrow, with = "serde_bytes_borrowed")]
-    pub frame_data: &'a [u8],
+    /// The picture, or where it is.
+    pub picture: Payload<'a>,
     /// Its layout.
-    #[serde(default)]
     pub format: FrameFormat,
     /// Pixels.
     pub width: u32,
@@ -193,11 +243,56 @@ pub struct FrameMessage<'a> {
     pub meta: FrameMeta,
 }
 
-mod serde_bytes_borrowed {
-    use serde::{Deserialize, Deserializer};
+/// The way a picture goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// In the message.
+    Inline(&'a [u8]),
+    /// In shared memory.
+    Shared(SharedPicture),
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de [u8], D::Error> {
-        <&[u8]>::deserialize(deserializer)
+impl<'a> Payload<'a> {
+    /// The bytes of a picture that came in the message.
+    pub fn inline(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Inline(bytes) => Some(bytes),
+            Self::Shared(_) => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct FrameFields<'a> {
+    #[serde(borrow, default)]
+    frame_data: Option<&'a [u8]>,
+    #[serde(default)]
+    shm: Option<SharedPicture>,
+    #[serde(default)]
+    format: FrameFormat,
+    width: u32,
+    height: u32,
+    meta: FrameMeta,
+}
+
+impl<'a> TryFrom<FrameFields<'a>> for FrameMessage<'a> {
+    type Error = WireError;
+
+    fn try_from(fields: FrameFields<'a>) -> Result<Self, WireError> {
+        let picture = match (fields.frame_data, fields.shm) {
+            (Some(bytes), None) => Payload::Inline(bytes),
+            (None, Some(place)) => Payload::Shared(place),
+            (given, _) => {
+                let reason = if given.is_some() { "both are there" } else { "both are missing" };
+                return Err(WireError::Field {
+                    kind: "frame".into(),
+                    path: "frame_data, shm".into(),
+                    reason: format!("{reason}, expected one of them"),
+                });
+            }
+        };
+        let FrameFields { format, width, height, meta, .. } = fields;
+        Ok(Self { picture, format, width, height, meta })
     }
 }
 
@@ -217,7 +312,7 @@ impl<'a> HostMessage<'a> {
     /// [`WireError`] names what is missing or wrong.
     pub fn decode(body: &'a [u8]) -> Result<Self, WireError> {
         match super::tag(body)?.as_deref() {
-            None | Some("frame") => Ok(Self::Frame(super::fields("frame", body)?)),
+            None | Some("frame") => Ok(Self::Frame(super::fields::<FrameFields<'_>>("frame", body)?.try_into()?)),
             Some("command") => Ok(Self::Command(super::fields("command", body)?)),
             Some(other) => Err(WireError::UnknownType(other.to_owned())),
         }
@@ -253,9 +348,43 @@ mod tests {
         deframer.push(&stream);
         let body = deframer.next_message().unwrap().unwrap();
         let HostMessage::Frame(frame) = HostMessage::decode(body).unwrap() else { panic!("not a frame") };
-        assert_eq!(frame.frame_data, payload);
+        assert_eq!(frame.picture, Payload::Inline(&payload));
         assert_eq!((frame.format, frame.width, frame.height), (FrameFormat::Nv12, 640, 480));
         assert_eq!(frame.meta, meta());
+    }
+
+    #[test]
+    fn a_picture_in_shared_memory_is_named_by_its_place() {
+        let start = FrameStart::new(FrameFormat::Rgb, 3840, 2160, &meta()).unwrap();
+        let place = SharedPicture { slot: 2, offset: 0, length: 3840 * 2160 * 3 };
+        let mut deframer = framing::Deframer::default();
+        deframer.push(&start.shared(place).unwrap());
+        let body = deframer.next_message().unwrap().unwrap();
+        let HostMessage::Frame(frame) = HostMessage::decode(body).unwrap() else { panic!("not a frame") };
+        assert_eq!((frame.picture, frame.picture.inline()), (Payload::Shared(place), None));
+        assert_eq!((frame.width, frame.meta), (3840, meta()));
+    }
+
+    #[test]
+    fn a_frame_has_its_picture_once() {
+        let place = serde_json::json!({"slot": 0, "offset": 0, "length": 3});
+        let message = |fields: serde_json::Value| {
+            let mut message = serde_json::json!({"width": 1, "height": 1, "meta": meta()});
+            message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            HostMessage::decode(&rmp_serde::to_vec_named(&message).unwrap()).unwrap_err().to_string()
+        };
+        let missing = message(serde_json::json!({}));
+        assert!(missing.contains("frame_data, shm: both are missing"), "{missing}");
+        let wrong = message(serde_json::json!({"shm": {"slot": -1, "offset": 0, "length": 3}}));
+        assert!(wrong.contains("field shm.slot"), "{wrong}");
+        let both = rmp_serde::to_vec_named(&serde_json::json!({"width": 1, "height": 1, "meta": meta(), "shm": place}));
+        let mut both = both.unwrap();
+        // One more entry in the map.
+        both[0] += 1;
+        rmp::encode::write_str(&mut both, "frame_data").unwrap();
+        rmp::encode::write_bin(&mut both, &[1, 2, 3]).unwrap();
+        let both = HostMessage::decode(&both).unwrap_err().to_string();
+        assert!(both.contains("both are there"), "{both}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! | direction | messages |
 //! |---|---|
-//! | host → worker | [`frame_head`] and the picture's bytes, [`Command`] |
+//! | host → worker | [`FrameStart`] with the picture's bytes or their place, [`Command`] |
 //! | worker → host | [`WorkerMessage`] |
 //!
 //! Unknown fields are ignored; a missing field or an unknown tag is an error that names it.
@@ -12,8 +12,8 @@ mod host;
 mod worker;
 
 pub use host::{
-    Command, FrameFormat, FrameMessage, FrameMeta, HostMessage, RoiProcessing, RoiSource, TargetSize, command_message,
-    frame_head,
+    Command, FrameFormat, FrameMessage, FrameMeta, FrameStart, HostMessage, Payload, RoiProcessing, RoiSource,
+    SharedPicture, TargetSize, command_message, frame_head,
 };
 pub use worker::{
     Ack, AckStatus, BBox, Detection, InferenceResult, MAX_LABEL, Models, Ready, ResultData, Timing, WorkerFault,

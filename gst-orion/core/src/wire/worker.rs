@@ -43,6 +43,9 @@ pub struct Ready {
     /// Time spent on loading and warming up, ms.
     #[serde(default)]
     pub load_ms: f64,
+    /// Whether it takes pictures from the memory that the host offered to share.
+    #[serde(default)]
+    pub shm: bool,
 }
 
 /// The models of a worker.

@@ -49,6 +49,10 @@ impl Session<'_> {
     fn on_message(&mut self, message: WorkerMessage) {
         match message {
             WorkerMessage::Ready(ready) if self.worker.supervisor.state() == State::Starting => {
+                if let Err(text) = self.lane.agree(ready.shm) {
+                    self.stdout_open = false;
+                    return self.kill(text.to_owned(), Exit::Own);
+                }
                 let now = self.worker.now();
                 self.worker.supervisor.ready(now);
                 self.worker.announce(Box::new(ready));
