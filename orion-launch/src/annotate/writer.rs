@@ -32,6 +32,7 @@ pub(super) struct Writer {
     feed: gst_app::AppSrc,
     crop: gst::Element,
     encoded: Arc<AtomicU64>,
+    news: mpsc::UnboundedSender<News>,
 }
 
 impl Writer {
@@ -78,13 +79,13 @@ impl Writer {
                 gst::PadProbeReturn::Ok
             });
         }
-        news::listen(&pipeline, Whose::Writer, news);
-        Ok(Self { pipeline, feed, crop, encoded })
+        news::listen(&pipeline, Whose::Writer, news.clone());
+        Ok(Self { pipeline, feed, crop, encoded, news })
     }
 
     /// Where frames go in.
     pub(super) fn feed(&self) -> Feed {
-        Feed { source: self.feed.clone(), crop: self.crop.clone(), first: None }
+        Feed { source: self.feed.clone(), crop: self.crop.clone(), first: None, news: self.news.clone() }
     }
 
     /// Pictures that came out of the encoder.
@@ -98,6 +99,7 @@ pub(super) struct Feed {
     source: gst_app::AppSrc,
     crop: gst::Element,
     first: Option<gst::ClockTime>,
+    news: mpsc::UnboundedSender<News>,
 }
 
 impl Feed {
@@ -123,7 +125,12 @@ impl Feed {
 
     /// No more frames come.
     pub(super) fn end(&self) {
-        // It may have ended by itself, which it tells.
-        let _ = self.source.end_of_stream();
+        if self.first.is_some() {
+            // It may have ended by itself, which it tells.
+            let _ = self.source.end_of_stream();
+        } else {
+            // mp4mux stumbles over an end without a format. Nobody listens once it is over.
+            let _ = self.news.send(News::Ended(Whose::Writer));
+        }
     }
 }
