@@ -39,7 +39,9 @@ class Usage:
 
     cpu_s: float
     memory_mib: float
-    """Proportional: what several processes share counts once."""
+    """Proportional: what several processes share counts once. Others that share it make it go up and down."""
+    own_mib: float
+    """What they have asked for themselves and hold: only this shows whether something grows."""
     files: int
     threads: int
 
@@ -142,7 +144,7 @@ def measure(options: argparse.Namespace, cameras: int, pool: str) -> bool:
         f" memory {last.memory_mib / cameras:.1f} MiB",
         f"  all, after 10 s and at the end: files {first.files} {last.files},"
         f" threads {first.threads} {last.threads}",
-        f"  MiB, every minute: {' '.join(f'{use.memory_mib:.1f}' for use in [*used[1:-1:6], last])}",
+        f"  MiB of their own, each minute: {' '.join(f'{use.own_mib:.1f}' for use in [*used[1:-1:6], last])}",
     ):
         print(line, flush=True)
     return max(1 - slowest / options.rate, fastest / options.rate - 1) <= TOLERANCE and status == 0
@@ -214,7 +216,7 @@ def listening(port: int) -> Iterator[Heard]:
 
 def usage(pid: int) -> Usage:
     """Of a process and all below it."""
-    cpu = memory = files = threads = 0
+    cpu = memory = own = files = threads = 0
     for process in [pid, *(child for child, _, _ in children(pid))]:
         folder = Path(f"/proc/{process}")
         with contextlib.suppress(OSError):
@@ -222,8 +224,10 @@ def usage(pid: int) -> Usage:
             cpu += int(after[11]) + int(after[12])
             threads += int(after[17])
             files += len(list((folder / "fd").iterdir()))
-            memory += int(re.search(r"Pss:\s+(\d+)", (folder / "smaps_rollup").read_text())[1])
-    return Usage(cpu / _TICKS, memory / 1024, files, threads)
+            rollup = (folder / "smaps_rollup").read_text()
+            memory += int(re.search(r"Pss:\s+(\d+)", rollup)[1])
+            own += int(re.search(r"Anonymous:\s+(\d+)", rollup)[1])
+    return Usage(cpu / _TICKS, memory / 1024, own / 1024, files, threads)
 
 
 def intervals(entries: list[tuple[float, float]]) -> list[float]:
