@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Whether the daemon lives (`/livez`, `/health`) and does its work (`/readyz`, `/readiness`), `/metrics`, and the live page.
 
+mod door;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
@@ -12,13 +14,12 @@ use axum::{
     },
     response::{IntoResponse, Response},
     routing::get,
-    serve::ListenerExt,
 };
-use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use serde_json::json;
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
+use self::door::Door;
 use crate::{
     health::Health,
     metrics::Metrics,
@@ -30,9 +31,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Readers of the state at a time, at most: where one is stuck, so are the others.
 const READERS: usize = 4;
-
-/// Who takes nothing for so long is gone, ms: a page that is left open elsewhere must not keep its place for ever.
-const GONE_MS: u32 = 30_000;
 
 /// Why nothing is served.
 #[derive(Debug, Error)]
@@ -91,17 +89,7 @@ impl Http {
                  variable ORION_PAGE_TOKEN"
             );
         }
-        let service = router(reader, metrics, page).into_make_service_with_connect_info::<SocketAddr>();
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = setsockopt(stream, TcpUserTimeout, &GONE_MS) {
-                tracing::debug!("who takes nothing keeps its connection: {error}");
-            }
-        });
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, service).await {
-                tracing::error!("the HTTP server ended: {error}");
-            }
-        });
+        let task = tokio::spawn(Door::default().keep(listener, router(reader, metrics, page)));
         Ok(Self { address, hub: hub.filter(|_| open), task })
     }
 

@@ -165,6 +165,46 @@ def test_odd_sides_lose_a_column_and_a_row_only(tmp_path):
     assert [picture.shape for picture in decoded(tmp_path / "o.mp4")] == [(120, 160, 3)] * 5
 
 
+def made(path: Path, source: str) -> Path:
+    """A recording that a pipeline makes."""
+    words = [*source.split(), "!", "filesink", f"location={path}"]
+    subprocess.run(["gst-launch-1.0", "-q", *words], check=True, timeout=60)
+    return path
+
+
+def test_frames_at_odd_distances_are_all_shown_at_their_times(tmp_path):
+    one_rate = "jpegenc ! capssetter caps=image/jpeg,framerate=30/1"
+    fast, slow = (
+        f"videotestsrc num-buffers={n} ! video/x-raw,width=320,framerate={rate}/1 ! {one_rate} ! c."
+        for n, rate in ((11, 30), (4, 6))
+    )
+    source = f"{fast} {slow} concat name=c ! matroskamux"
+    assert annotate(made(tmp_path / "in.mkv", source), tmp_path / "o.mp4").returncode == 0
+    video, times = cv2.VideoCapture(str(tmp_path / "o.mp4")), []
+    while video.grab():
+        times.append(video.get(cv2.CAP_PROP_POS_MSEC))
+    positions = [line["position_ms"] for line in lines_of(tmp_path / "o.jsonl")]
+    assert len(positions) == 15 and times == pytest.approx(positions, abs=2)
+
+
+@pytest.mark.parametrize("sizes", [(320, 640), (640, 320)])
+def test_a_recording_that_changes_its_size_stays_one_that_can_be_played(tmp_path, sizes):
+    both = b""
+    for width, rate in zip(sizes, (5, 7), strict=True):
+        raw = f"video/x-raw,width={width},height={width * 3 // 4},framerate={rate}/1"
+        stream = "x264enc tune=zerolatency ! video/x-h264,stream-format=byte-stream"
+        source = f"videotestsrc num-buffers=10 pattern=ball ! {raw} ! {stream}"
+        both += made(tmp_path / "one.h264", source).read_bytes()
+    (tmp_path / "in.h264").write_bytes(both)
+    done = annotate(tmp_path / "in.h264", tmp_path / "o.mp4")
+    assert done.returncode == 0, done.stderr
+    pictures, lines = decoded(tmp_path / "o.mp4"), lines_of(tmp_path / "o.jsonl")
+    assert [picture.shape for picture in pictures] == [(sizes[0] * 3 // 4, sizes[0], 3)] * 20
+    assert [line["data"]["metadata"]["frame_width"] for line in lines] == [sizes[0]] * 10 + [sizes[1]] * 10
+    # A ball on black: what cannot be decoded is grey or smeared.
+    assert all(np.median(picture) < 40 < picture.max() for picture in pictures)
+
+
 def test_a_frame_without_a_result_has_a_line_that_says_so(recording, tmp_path):
     worker = tmp_path / "worker.py"
     worker.write_text(

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """orion-config for people: menus at a real terminal, and what they change is in force."""
 
+import os
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +90,17 @@ def test_a_broker_that_is_not_there_ends_the_menus(tmp_path: Path):
     screen = terminal.shows("code=3")
     terminal.close()
     assert "Connection refused" in screen
+
+
+def test_sigterm_leaves_the_terminal_as_it_was(node: Daemon):
+    # What the terminal is like afterwards is shown by a shell, which changes nothing about it.
+    menu = f"sh -c 'echo pid=$$; exec {PROGRAM} --broker {node.broker.uri}'; echo was=$?; stty -a"
+    terminal = Terminal("env", "-u", "ORION_ID", "sh", "-c", menu)
+    try:
+        screen = terminal.shows("? node_001:")
+        os.kill(int(re.findall(r"pid=(\d+)", screen)[0]), signal.SIGTERM)
+        screen = terminal.shows("code=0")
+        assert "was=143" in screen, screen
+        assert re.search(r"[^-]icanon", screen) and re.search(r"[^-]echo ", screen), screen
+    finally:
+        terminal.close()

@@ -5,7 +5,10 @@ import contextlib
 import http.client
 import json
 import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from daemon import Daemon, merged
@@ -35,10 +38,10 @@ def ask(
 
 
 @contextlib.contextmanager
-def watching(port: int) -> Iterator[Iterator[tuple[str, Any]]]:
+def watching(port: int, **headers: str) -> Iterator[Iterator[tuple[str, Any]]]:
     """A viewer: kind and content of what it is told."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", "/api/live")
+    connection.request("GET", "/api/live", headers=headers)
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()
 
@@ -164,7 +167,12 @@ def test_beyond_loopback_the_page_wants_a_token(start: Callable[..., Daemon], mo
     admitted = {"cookie": cookie.partition(";")[0]}
     command = ask(at, "POST", "/api/cameras/node_001/commands", {"command": "get_status"}, **admitted)
     assert command[0] == 200 and command[1]["status"] == "success"
-    assert ask(at, "POST", "/api/logout", {}, **admitted)[0] == 204
+    with watching(at, **admitted) as told:
+        first(told, "hello")
+        assert ask(at, "POST", "/api/logout", {}, **admitted)[0] == 204
+        until = time.monotonic() + 10
+        for kind, _ in told:
+            assert time.monotonic() < until, f"{kind}: it goes on after the session"
     assert ask(at, "GET", "/api/live", **admitted)[0] == 401
 
     for _ in range(5):
@@ -172,6 +180,22 @@ def test_beyond_loopback_the_page_wants_a_token(start: Callable[..., Daemon], mo
     code, answer, headers = ask(at, "POST", "/api/login", {"token": "a-token-with-0123456789"})
     assert code == 429 and int(headers["retry-after"]) <= 31, answer
     assert "a-token-with" not in daemon.program.output
+
+
+def test_visitors_who_say_nothing_leave_room_for_the_workers(start: Callable[..., Daemon]):
+    daemon = start(**merged(MOTION, {"http": {"bind": "127.0.0.1:0"}}))
+    at = port(daemon)
+    open_files = lambda: len(list(Path(f"/proc/{daemon.program.pid}/fd").iterdir()))  # noqa: E731
+    before = open_files()
+    with contextlib.ExitStack() as silent:
+        for _ in range(250):
+            visitor = silent.enter_context(socket.create_connection(("127.0.0.1", at)))
+            visitor.sendall(b"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        # Results go on for as long as all of them may take to come in.
+        daemon.wait_for_results(20)
+        assert 100 < open_files() - before < 150
+    assert ask(at, "GET", "/livez")[0] == 200
+    daemon.stop()
 
 
 def test_the_page_may_be_off(start: Callable[..., Daemon]):

@@ -49,15 +49,15 @@ impl Address {
     /// [`AddressError`] names the part that is wrong; it never repeats a password.
     pub(super) fn parse(uri: &str) -> Result<Self, AddressError> {
         let own = || uri.to_owned();
-        let (scheme, rest) = uri.split_once("://").unwrap_or((uri, ""));
-        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, rest) = rest.split_at(authority_end);
+        let (scheme, whole) = uri.split_once("://").unwrap_or((uri, ""));
+        let authority_end = whole.find(['/', '?', '#']).unwrap_or(whole.len());
+        let (authority, rest) = whole.split_at(authority_end);
         let (user, server) = match authority.rsplit_once('@') {
             Some((user, server)) => (Some(user), server),
             None => (None, authority),
         };
-        // Before anything that repeats the text.
-        if user.is_some_and(|user| user.contains(':')) {
+        // Before anything that repeats the text. A password may hold what ends an authority.
+        if whole.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
             return Err(AddressError::Password);
         }
         let tls = match scheme.to_ascii_lowercase().as_str() {
@@ -142,7 +142,14 @@ mod tests {
             let error = Address::parse(uri).unwrap_err().to_string();
             assert!(error.contains(expected), "{uri:?}: {error}");
         }
-        for uri in ["mqtt://ann:secret@broker", "x://ann:secret@broker", "mqtt://ann:secret@"] {
+        for uri in [
+            "mqtt://ann:secret@broker",
+            "x://ann:secret@broker",
+            "mqtt://ann:secret@",
+            "mqtt://ann:#secret@broker",
+            "mqtt://ann:a/secret@broker",
+            "mqtt://ann:1?secret@broker",
+        ] {
             let error = Address::parse(uri).unwrap_err();
             assert_eq!(error, AddressError::Password);
             assert!(!error.to_string().contains("secret"));

@@ -100,7 +100,7 @@ impl Desk {
     /// It is not one of video.
     pub(super) fn format(&mut self, caps: &gst::CapsRef) -> Result<(), String> {
         let info = gst_video::VideoInfo::from_caps(caps).map_err(|error| format!("{caps}: {error}"))?;
-        if let Some(feed) = &self.feed
+        if let Some(feed) = &mut self.feed
             && self.info.as_ref() != Some(&info)
         {
             feed.format(&caps.to_owned(), &info);

@@ -31,6 +31,7 @@ pub(super) struct Writer {
     pub(super) pipeline: gst::Pipeline,
     feed: gst_app::AppSrc,
     crop: gst::Element,
+    same: gst::Element,
     encoded: Arc<AtomicU64>,
     news: mpsc::UnboundedSender<News>,
 }
@@ -52,11 +53,16 @@ impl Writer {
         let convert = source::make("videoconvert", base)?;
         // The encoder wants even sides: of an odd one, the last column or row is left out.
         let crop = source::make("videocrop", "gstreamer1.0-plugins-good")?;
+        // One file has pictures of one size: what comes in another one later is fitted into that.
+        let scale = source::make("videoscale", base)?;
+        let same = source::make("capsfilter", "gstreamer1.0")?;
         let encoder = source::make("x264enc", "gstreamer1.0-plugins-ugly")?;
         encoder.set_property_from_str("pass", "qual");
         encoder.set_property_from_str("speed-preset", "veryfast");
         encoder.set_property("quantizer", QUALITY);
         encoder.set_property("key-int-max", KEY_DISTANCE);
+        // mp4mux measures the file by the order of coding: with these and times at odd distances players leave out the last frames.
+        encoder.set_property("bframes", 0_u32);
         // The quality is what counts: no limit of the rate.
         encoder.set_property("vbv-buf-capacity", 0_u32);
         let parse = source::make("h264parse", "gstreamer1.0-plugins-bad")?;
@@ -68,7 +74,7 @@ impl Writer {
         sink.set_property("location", file.to_string_lossy().as_ref());
         sink.set_property("async", false);
         let pipeline = gst::Pipeline::new();
-        let elements = [feed.upcast_ref(), &convert, &crop, &encoder, &parse, &mux, &sink];
+        let elements = [feed.upcast_ref(), &convert, &crop, &scale, &same, &encoder, &parse, &mux, &sink];
         pipeline.add_many(elements)?;
         gst::Element::link_many(elements)?;
         let encoded = Arc::new(AtomicU64::new(0));
@@ -80,12 +86,13 @@ impl Writer {
             });
         }
         news::listen(&pipeline, Whose::Writer, news.clone());
-        Ok(Self { pipeline, feed, crop, encoded, news })
+        Ok(Self { pipeline, feed, crop, same, encoded, news })
     }
 
     /// Where frames go in.
     pub(super) fn feed(&self) -> Feed {
-        Feed { source: self.feed.clone(), crop: self.crop.clone(), first: None, news: self.news.clone() }
+        let (source, crop, same) = (self.feed.clone(), self.crop.clone(), self.same.clone());
+        Feed { source, crop, same, rate: None, first: None, news: self.news.clone() }
     }
 
     /// Pictures that came out of the encoder.
@@ -98,16 +105,33 @@ impl Writer {
 pub(super) struct Feed {
     source: gst_app::AppSrc,
     crop: gst::Element,
+    same: gst::Element,
+    /// That of the first frames, frames a second.
+    rate: Option<gst::Fraction>,
     first: Option<gst::ClockTime>,
     news: mpsc::UnboundedSender<News>,
 }
 
 impl Feed {
     /// The format of the frames from now on.
-    pub(super) fn format(&self, caps: &gst::Caps, info: &gst_video::VideoInfo) {
-        self.crop.set_property("right", (info.width() % 2) as i32);
-        self.crop.set_property("bottom", (info.height() % 2) as i32);
-        self.source.set_caps(Some(caps));
+    pub(super) fn format(&mut self, caps: &gst::Caps, info: &gst_video::VideoInfo) {
+        let (right, bottom) = (info.width() % 2, info.height() % 2);
+        self.crop.set_property("right", right as i32);
+        self.crop.set_property("bottom", bottom as i32);
+        if self.rate.is_none() {
+            let same = gst_video::VideoCapsBuilder::new()
+                .width((info.width() - right) as i32)
+                .height((info.height() - bottom) as i32)
+                .pixel_aspect_ratio(info.par())
+                .field("colorimetry", info.colorimetry().to_string())
+                .build();
+            self.same.set_property("caps", same);
+        }
+        // Each frame has its time; another rate would begin a stream of its own, which the file cannot hold.
+        let rate = *self.rate.get_or_insert(info.fps());
+        let mut caps = caps.clone();
+        caps.make_mut().set("framerate", rate);
+        self.source.set_caps(Some(&caps));
     }
 
     /// Gives a frame away; waits while the encoder has enough. The first one begins the time.

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Json,
-    body::{Body, Bytes},
+    body::Body,
     extract::{ConnectInfo, Path, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
@@ -21,6 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
+    body::Whole,
     guard::Peer,
     hub::{Full, VIEWERS},
     routes::{Desk, refusal},
@@ -52,7 +53,7 @@ pub(super) async fn login(
     State(desk): State<Desk>,
     ConnectInfo(peer): Peer,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let Some(token) = &desk.token else { return StatusCode::NO_CONTENT.into_response() };
     let now = Instant::now();
@@ -102,12 +103,13 @@ fn with_cookie(desk: &Desk, headers: &HeaderMap, id: &str, life: Duration) -> Re
 }
 
 /// Everything as it happens, of all cameras.
-pub(super) async fn live(State(desk): State<Desk>) -> Response {
+pub(super) async fn live(State(desk): State<Desk>, headers: HeaderMap) -> Response {
     match desk.hub.enter() {
         Ok(viewer) => {
-            let news = futures_util::stream::unfold(viewer, |mut viewer| async move {
+            let news = futures_util::stream::unfold((viewer, desk, headers), async |(mut viewer, desk, headers)| {
                 let news = viewer.next().await?;
-                Some((Ok::<_, Infallible>(news), viewer))
+                // It ends with the session.
+                desk.admits(&headers).then(|| (Ok::<_, Infallible>(news), (viewer, desk, headers)))
             });
             // A proxy must not gather it.
             let headers = [("content-type", "text/event-stream"), ("x-accel-buffering", "no")];
@@ -142,7 +144,7 @@ fn is_for_the_page(command: &Command) -> bool {
 }
 
 /// A command as over MQTT; the answer is that of the desk, once it is in force or refused.
-pub(super) async fn command(State(desk): State<Desk>, Path(camera): Path<String>, body: Bytes) -> Response {
+pub(super) async fn command(State(desk): State<Desk>, Path(camera): Path<String>, Whole(body): Whole) -> Response {
     if !desk.hub.knows(&camera) {
         return refusal(StatusCode::NOT_FOUND, &format!("there is no camera {camera:?}"));
     }

@@ -31,6 +31,12 @@ const BEHIND: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct News(broadcast::Sender<Bytes>);
 
+impl Default for News {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(BEHIND))
+    }
+}
+
 impl News {
     /// Something of this kind, in the form of server-sent events; written once for all.
     pub(super) fn tell(&self, kind: &str, what: &impl Serialize) {
@@ -83,7 +89,7 @@ pub(super) enum Full {
 
 impl Hub {
     pub(crate) fn new(overview: Overview, window: Window, pictures: bool) -> Self {
-        let news = News(broadcast::Sender::new(BEHIND));
+        let news = News::default();
         let album = pictures.then(Arc::default);
         Self(Arc::new(Inner { overview, window, album, news, hall: Mutex::default(), left: Notify::new() }))
     }
@@ -264,7 +270,7 @@ impl Viewer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::test_window;
+    use crate::{control::test_window, page::album::Shows};
 
     fn text(bytes: Option<Bytes>) -> String {
         String::from_utf8(bytes.unwrap().to_vec()).unwrap()
@@ -286,7 +292,7 @@ mod tests {
         drop(viewer);
         tokio::task::yield_now().await;
         staffed(true).await;
-        hub.0.album.as_ref().unwrap().add("a", 1, Bytes::new());
+        hub.0.album.as_ref().unwrap().add("a", Shows { seq: 1, arrived: 1 }, Bytes::new());
         drop(other);
         staffed(false).await;
         while !hub.0.album.as_ref().unwrap().is_empty() {

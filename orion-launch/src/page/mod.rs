@@ -4,6 +4,7 @@
 mod album;
 mod api;
 mod assets;
+mod body;
 mod guard;
 mod hub;
 mod inbox;

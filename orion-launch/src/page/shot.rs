@@ -99,7 +99,7 @@ impl Taken {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
@@ -110,7 +110,12 @@ mod tests {
           [{"label": "person", "confidence": 0.75, "bbox": {"x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0}}]},
         "timing": {"preprocess_ms": 1.0, "inference_ms": 20.0, "postprocess_ms": 1.0, "total_ms": 22.0}}"#;
 
-    fn taken(caps: &str, size: usize) -> Taken {
+    pub(in crate::page) fn taken(caps: &str, size: usize) -> Taken {
+        arrived(5_000_000, caps, size)
+    }
+
+    /// Frame 7, which came at that time.
+    pub(in crate::page) fn arrived(arrived: u64, caps: &str, size: usize) -> Taken {
         gst::init().unwrap();
         meta::register();
         let mut buffer = gst::Buffer::from_slice(vec![128_u8; size]);
@@ -119,7 +124,7 @@ mod tests {
             epoch: 1,
             captured: 1_000_000_000,
             clock_source: ClockSource::Camera,
-            arrived: 5_000_000,
+            arrived,
             instance_id: "a".into(),
             room_id: String::new(),
             planned: None,

@@ -3,7 +3,12 @@
 
 use std::{sync::Arc, thread};
 
-use super::{album::Album, hub::News, inbox::Inbox, shot::Taken};
+use super::{
+    album::{Album, Shows},
+    hub::News,
+    inbox::Inbox,
+    shot::Taken,
+};
 
 /// The thread; it ends soon after this value, which waits for nothing.
 #[derive(Debug)]
@@ -39,10 +44,11 @@ impl Studio {
 /// First the picture is there, then it is told of.
 fn develop(camera: &str, taken: &Taken, album: Option<&Album>, news: &News) -> Result<(), String> {
     let Some((frame, found)) = taken.read() else { return Ok(()) };
+    let shows = Shows { seq: frame.seq, arrived: frame.arrived };
     let picture = match album {
         // Of each worker a result, of all of them one picture.
-        Some(album) if album.get(camera, frame.seq).is_none() => {
-            taken.picture().map(|picture| album.add(camera, frame.seq, picture)).map(|()| true)
+        Some(album) if !album.has(camera, shows) => {
+            taken.picture().map(|picture| album.add(camera, shows, picture)).map(|()| true)
         }
         Some(_) => Ok(true),
         None => Ok(false),
@@ -52,4 +58,21 @@ fn develop(camera: &str, taken: &Taken, album: Option<&Album>, news: &News) -> R
         news.tell("result", &told);
     }
     picture.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::shot::tests::arrived;
+
+    #[test]
+    fn a_camera_that_counts_anew_is_not_shown_with_old_pictures() {
+        let (album, news) = (Album::default(), News::default());
+        for (at, size) in [(5_000_000, 5), (5_000_000, 6), (9_000_000, 7)] {
+            develop("a", &arrived(at, "image/jpeg,width=64,height=32", size), Some(&album), &news).unwrap();
+        }
+        assert_eq!(album.get("a", 7).unwrap().len(), 7);
+        develop("a", &arrived(9_000_000, "image/jpeg,width=64,height=32", 8), Some(&album), &news).unwrap();
+        assert_eq!(album.get("a", 7).unwrap().len(), 7, "of one frame there is one picture");
+    }
 }

@@ -21,6 +21,9 @@ pub(crate) enum Failure {
     /// Ctrl-C in a menu.
     #[error("")]
     Interrupted,
+    /// SIGTERM in a menu.
+    #[error("")]
+    Terminated,
     /// Whoever read the output has gone: that is no failure.
     #[error("")]
     NoReader,
@@ -35,6 +38,7 @@ impl Failure {
             Self::NoAnswer(_) => 3,
             Self::Told(code) => *code,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
             Self::NoReader => 0,
         }
     }

@@ -163,10 +163,8 @@ impl Shown {
         if !self.trouble.is_empty() {
             text = format!("{text}\n{}", line(&self.trouble));
         }
-        let width = crossterm::terminal::size().map_or(80, |(width, _)| usize::from(width));
+        let lines = fitting(&text, crossterm::terminal::size().unwrap_or((80, 24)));
         let mut out = std::io::stdout().lock();
-        // Lines that are cut to the width of the terminal, so that each is one.
-        let lines: Vec<String> = text.lines().map(|line| line.chars().take(width.max(2) - 1).collect()).collect();
         let mut draw = || {
             if self.height > 0 {
                 queue!(out, MoveUp(self.height))?;
@@ -182,6 +180,19 @@ impl Shown {
             (u16::try_from(lines.len()).unwrap_or(u16::MAX), Some(Instant::now()), false);
         Ok(())
     }
+}
+
+/// Lines that are cut to the width of the terminal (columns, rows), so that each is one, and no more than it can show: what has
+/// been pushed out at its top cannot be drawn over.
+fn fitting(text: &str, (width, height): (u16, u16)) -> Vec<String> {
+    let (width, height) = (usize::from(width).max(2) - 1, usize::from(height).max(3) - 1);
+    let mut lines: Vec<String> = text.lines().map(|line| line.chars().take(width).collect()).collect();
+    if lines.len() > height {
+        let hidden = lines.len() - (height - 1);
+        lines.truncate(height - 1);
+        lines.push(format!("... and {hidden} more").chars().take(width).collect());
+    }
+    lines
 }
 
 /// What is known of the results of one kind.
@@ -292,6 +303,16 @@ mod tests {
             "lost_since_last": {"queue_full": 2, "rate_limit": 5},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_table_stays_within_the_terminal() {
+        let table: String = (0..30).map(|n| format!("row {n} of many\n")).collect();
+        assert_eq!(fitting(&table, (6, 100)).len(), 30);
+        assert_eq!(fitting(&table, (6, 31))[29], "row 2");
+        let cut = fitting(&table, (80, 30));
+        assert_eq!((cut.len(), cut[27].as_str(), cut[28].as_str()), (29, "row 27 of many", "... and 2 more"));
+        assert_eq!(fitting(&table, (0, 0)).len(), 2);
     }
 
     #[test]

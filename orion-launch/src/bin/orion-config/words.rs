@@ -40,8 +40,17 @@ pub(crate) fn broker(text: &str) -> Result<(), String> {
 /// Whether the text holds an address with a password.
 pub(crate) fn has_password(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
-        let authority = rest.split(['/', '?', '#', ' ', '"']).next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+        let address = rest.split([' ', '"']).next().unwrap_or_default();
+        let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
+        match authority.rsplit_once('@') {
+            Some((user, _)) => user.contains(':'),
+            // A password may hold what ends an authority; what looks like the port then is none.
+            None => {
+                let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+                let is_port = port.is_empty() && !authority.ends_with(':') || port.parse::<u16>().is_ok();
+                !is_port && !authority.ends_with(']') && address.contains('@')
+            }
+        }
     })
 }
 
@@ -165,10 +174,25 @@ mod tests {
 
     #[test]
     fn a_password_in_an_address_is_found_and_not_repeated() {
-        for text in ["mqtt://ann:secret@host", "{\"a\": \"rtsp://u:secret@h/x\"}", "x rtsp://u:secret@h"] {
+        for text in [
+            "mqtt://ann:secret@host",
+            "{\"a\": \"rtsp://u:secret@h/x\"}",
+            "x rtsp://u:secret@h",
+            "mqtt://ann:se#cret@host",
+            "rtsp://u:/secret@h/x",
+            "rtsp://u:se?cret@h",
+        ] {
             assert!(has_password(text), "{text}");
         }
-        for text in ["mqtt://ann@host:1", "rtsp://h:554/a@b:c", "a:b@c", ""] {
+        for text in [
+            "mqtt://ann@host:1",
+            "rtsp://h:554/a@b:c",
+            "rtsp://h/a@b:c",
+            "rtsp://[::1]/a@b",
+            "rtsp://[::1]:5/a@b",
+            "a:b@c",
+            "",
+        ] {
             assert!(!has_password(text), "{text}");
         }
         let url = setting("camera.rtsp_url=rtsp://a:secret@h").unwrap();

@@ -7,10 +7,14 @@ mod gauge;
 
 use std::time::Duration;
 
+use crossterm::{cursor, execute, style, terminal};
 use inquire::{Confirm, CustomType, InquireError, Select, Text, validator::Validation};
 use orion_core::{command::Command as Wire, status::Status};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 use self::{
     choices::{Choice, Item, choice},
@@ -20,7 +24,7 @@ use crate::{
     asking::Room,
     cli::{Common, is_rate},
     failure::Failure,
-    out::{line, say},
+    out::{self, line, say},
     requests,
     sightings::Taker,
     status,
@@ -31,8 +35,21 @@ use crate::{
 const QUESTION: f64 = 10.0;
 const CHANGE: f64 = 60.0;
 
-/// Shows menus until somebody quits.
+/// Shows menus until somebody quits, or the process is asked to end (SIGTERM).
 pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
+    let mut asked = signal(SignalKind::terminate()).map_err(|error| out::failed(&error))?;
+    tokio::select! {
+        done = menus(common) => done,
+        _ = asked.recv() => {
+            // A prompt has the terminal as it needs it, and its thread cannot be stopped. Without a terminal there is nothing to do.
+            let _ = terminal::disable_raw_mode();
+            let _ = execute!(std::io::stderr(), cursor::Show, style::Print("\r\n"));
+            Err(Failure::Terminated)
+        }
+    }
+}
+
+async fn menus(common: &Common) -> Result<(), Failure> {
     let everybody = Common { id: None, ..common.clone() };
     let mut room = Room::enter(&everybody, seconds(common, QUESTION), &["presence"]).await?;
     let mut named = common.id.clone().filter(|id| id != ALL);
