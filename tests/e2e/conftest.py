@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from running import BUILT, ROOT, Program
 
 # Tests leave nothing in the cache of whoever runs them.
 os.environ.setdefault("ORION_MODEL_CACHE", "off")
+
+# A shell that runs this in the background has Ctrl-C ignored, which programs under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
