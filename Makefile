@@ -79,10 +79,11 @@ test-python: python-dev packages-test
 # Where the benchmarks find models and photos, which are not part of this repository.
 DATA ?= ../shared/data
 
-bench: python-dev build ## measure regions, worker overhead, model swaps, the worker, several workers and cameras, publishing, the live page (DATA=folder with models, photos, clips)
+bench: python-dev build ## measure regions, worker overhead, model swaps, the worker, transport, several workers and cameras, publishing, the live page (DATA=folder with models, photos, clips)
 	$(PYTHON) tests/bench/attention.py --data '$(DATA)'
 	$(PYTHON) tests/bench/cameras.py --data '$(DATA)'
 	$(PYTHON) tests/bench/worker_path.py --data '$(DATA)'
+	GST_PLUGIN_PATH=target/plugins $(PYTHON) tests/bench/transport.py
 	cargo test --release --locked --quiet --package gst-orion --test throughput -- --nocapture
 	cargo test --release --locked --quiet --package gst-orion --test worker_faults -- --nocapture --test-threads 1
 	cargo bench --locked --quiet --package gst-orion --bench publish
