@@ -82,6 +82,12 @@ class Adapter:
         describe = getattr(self._detector, "describe", None)
         return describe() if describe else {}
 
+    @property
+    def threads(self) -> int:
+        """With how many threads the detector computes, as `describe` tells; 0 if it does not."""
+        told = self.describe().get("threads")
+        return told if isinstance(told, int) and 0 < told < 1 << 32 else 0
+
     def prepare(self, picture: Picture, attention: Attention) -> Any:
         """The part of the work that another thread may do; without such a part, what `infer` takes."""
         if self.reducible is not None:

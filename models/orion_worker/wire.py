@@ -86,7 +86,7 @@ class Models(Struct, frozen=True):
 class Ready(Struct, frozen=True, tag="ready"):
     """Sent once, when frames may come: models are loaded and warmed up.
 
-    `shm`: pictures may lie in the memory that the host has offered.
+    `shm`: pictures may lie in the memory that the host has offered. `threads`: with how many it computes.
     """
 
     worker: str
@@ -96,6 +96,7 @@ class Ready(Struct, frozen=True, tag="ready"):
     load_ms: float
     protocol: int = PROTOCOL
     shm: bool | UnsetType = UNSET
+    threads: int | UnsetType = UNSET
 
 
 class Detection(Struct, frozen=True):

@@ -81,7 +81,10 @@ class Worker:
         load_ms = round(1e3 * (time.perf_counter() - start), 3)
         files = wire.Models(models.size, models.file_640, models.file_320, dict(models.sha256))
         shm = True if self._ring else msgspec.UNSET
-        self._write(wire.Ready(self._detector.name, VERSION, os.getpid(), files, load_ms, shm=shm))
+        threads = self._detector.threads or msgspec.UNSET
+        self._write(
+            wire.Ready(self._detector.name, VERSION, os.getpid(), files, load_ms, shm=shm, threads=threads)
+        )
         log.info("%s ready after %.0f ms", self._detector.name, load_ms)
         if self._channel.is_typed:
             log.info('type commands like {"command": "ping"}, one a line; Ctrl-D ends')

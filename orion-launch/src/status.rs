@@ -103,6 +103,8 @@ pub(crate) struct Process {
     /// Empty for a worker without models.
     pub(crate) model_size: String,
     pub(crate) model_file: String,
+    /// With which it computes, as it says; 0 = it does not, or not yet.
+    pub(crate) threads: u32,
     pub(crate) last_error: String,
 }
 
@@ -268,6 +270,7 @@ pub(crate) fn worker(name: &str, book: &Book, stats: &gst::StructureRef) -> Work
             memory_bytes: number(&p, "memory"),
             model_size: text(&p, "model-size"),
             model_file: text(&p, "model-file"),
+            threads: p.get("threads").unwrap_or(0),
             last_error: text(&p, "last-error"),
         })
         .collect();

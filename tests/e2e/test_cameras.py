@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,11 @@ def test_each_camera_has_its_own_results_state_and_commands(start):
     for camera in ("ward-1", "ward-2"):
         seen(daemon, camera)
     assert len(workers(daemon.program.pid)) == 2
+    share = max(1, len(os.sched_getaffinity(0)) // 2)
+    for camera in ("ward-1", "ward-2"):
+        with addressed(daemon, camera):
+            (process,) = daemon.done("get_status")["data"]["state"]["workers"][0]["processes"]
+            assert process["threads"] == share, "the cores are shared out"
     with addressed(daemon, "ward-1"):
         daemon.done("pause_inference")
         assert daemon.state()["paused"] is True

@@ -36,9 +36,9 @@ def still_works(worker) -> bool:
 
 
 def test_ready_comes_first_and_describes_the_worker(start, model):
-    worker = start("--model", model)
+    worker = start("--model", model, "--threads", "3")
     ready = worker.ready()
-    assert ready["protocol"] == 1
+    assert (ready["protocol"], ready["threads"]) == (1, 3)
     assert ready["worker"] == "person_detector"
     assert ready["version"] == "0.1.0"
     assert ready["pid"] == worker.pid

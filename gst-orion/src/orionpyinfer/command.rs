@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gst::{glib, prelude::*};
 
-use super::settings::Settings;
+use super::{budget, settings::Settings};
 
 /// Names the worker's script instead of the places where it is looked for.
 const SCRIPT_VARIABLE: &str = "ORION_WORKER";
@@ -23,7 +23,7 @@ pub(super) fn command_line(settings: &Settings) -> Result<Vec<String>, String> {
     option("--confidence", settings.confidence.to_string());
     option("--iou-threshold", settings.iou_threshold.to_string());
     option("--labels", settings.labels.clone());
-    option("--threads", threads(settings, cores()).to_string());
+    option("--threads", threads(settings, budget::threads()).to_string());
     option("--execution-provider", settings.execution_provider.clone());
     for (name, value) in [
         ("--model-dir", &settings.model_dir),
@@ -37,17 +37,12 @@ pub(super) fn command_line(settings: &Settings) -> Result<Vec<String>, String> {
     Ok(argv)
 }
 
-/// Threads of each worker; 0 leaves the choice to a worker that is alone. Several that compute with all cores each
-/// would only take them from one another.
-fn threads(settings: &Settings, cores: u32) -> u32 {
+/// Threads of each worker. Several that compute with all cores each would only take them from one another.
+fn threads(settings: &Settings, share: u32) -> u32 {
     match settings.intra_op_threads {
-        0 if settings.workers > 1 => (cores / settings.workers).max(1),
+        0 => share,
         given => given,
     }
-}
-
-fn cores() -> u32 {
-    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
 
 fn nick(value: glib::Value) -> String {
@@ -117,13 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn workers_share_the_cores_unless_told_otherwise() {
-        let with = |workers, intra_op_threads| Settings { workers, intra_op_threads, ..Settings::default() };
-        assert_eq!(threads(&with(1, 0), 8), 0);
-        assert_eq!(threads(&with(2, 0), 8), 4);
-        assert_eq!(threads(&with(3, 0), 8), 2);
-        assert_eq!(threads(&with(9, 0), 8), 1);
-        assert_eq!(threads(&with(4, 3), 8), 3);
+    fn a_worker_has_its_share_of_threads_unless_told_otherwise() {
+        let with = |intra_op_threads| Settings { intra_op_threads, ..Settings::default() };
+        assert_eq!(threads(&with(0), 8), 8);
+        assert_eq!(threads(&with(3), 8), 3);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use gst::{glib, prelude::*, subclass::prelude::*};
 use orion_core::ledger::Cause;
 
 use super::{
+    budget::Claim,
     frame::{self, Answer},
     group::{Group, Membership, Seat},
     settings::{Effect, ModelSize, PROPERTIES, Settings},
@@ -36,6 +37,7 @@ pub struct OrionPyInfer {
     /// As the workers have them that are at work; what is refused is taken back to these.
     pub(super) in_force: Mutex<Settings>,
     membership: Mutex<Option<Membership>>,
+    claim: Claim,
     pub(super) stream: Arc<Stream>,
 }
 
@@ -72,7 +74,15 @@ impl ObjectSubclass for OrionPyInfer {
             })
             .build();
         let (settings, in_force) = (Mutex::default(), Mutex::default());
-        Self { sinkpad, srcpad, settings, in_force, membership: Mutex::default(), stream: Arc::default() }
+        Self {
+            sinkpad,
+            srcpad,
+            settings,
+            in_force,
+            membership: Mutex::default(),
+            claim: Claim::new(),
+            stream: Arc::default(),
+        }
     }
 }
 
@@ -128,6 +138,7 @@ impl ObjectImpl for OrionPyInfer {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let name = pspec.name();
         lock(&self.settings).set(name, value);
+        self.demand();
         match Effect::of(name) {
             Effect::Later => {}
             Effect::FrameTimeout => {
@@ -161,6 +172,7 @@ impl ObjectImpl for OrionPyInfer {
 
     fn constructed(&self) {
         self.parent_constructed();
+        self.demand();
         for pad in [&self.sinkpad, &self.srcpad] {
             if self.obj().add_pad(pad).is_err() {
                 gst::error!(CAT, imp = self, "cannot add pad {}", pad.name());
@@ -224,6 +236,12 @@ impl OrionPyInfer {
             }
         }
         Ok(())
+    }
+
+    /// Tells how many workers there are to be.
+    fn demand(&self) {
+        let settings = lock(&self.settings);
+        self.claim.set(&settings.worker_group, settings.workers);
     }
 
     fn seat(&self) -> Option<Seat> {

@@ -69,7 +69,7 @@
 //!
 //! A worker: `index` u32, `state` (starting, ready, busy, stalled, swapping, backing-off, failed, stopped), `pid` u32, `restarts` u64
 //! (against our will), `memory` u64 (resident bytes without shared ones), `last-error`; once it is ready also `worker`, `version`, `load-ms` f64, `model-size`,
-//! `model-file` and `model-file-320`, which are empty for a worker without models.
+//! `model-file` and `model-file-320`, which are empty for a worker without models, and `threads` u32, with which it computes, as it says (0 = it does not).
 //!
 //! ## Messages
 //! * `orion-worker`: `event` (`ready`, `exited`, `restarting`), `index`, `pid`, `reason`. An element that joins a group hears `ready` of those
@@ -84,6 +84,7 @@
 
 use gst::{glib, prelude::*};
 
+mod budget;
 mod command;
 mod crew;
 mod desk;

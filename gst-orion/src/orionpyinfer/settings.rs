@@ -453,7 +453,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         count(
             "intra-op-threads",
             "Threads",
-            "Threads that each worker computes with; 0 = the cores, shared out among the workers (default: 0)",
+            "Threads that each worker computes with; 0 = the cores, shared out among all workers of the program when it starts (default: 0)",
             0,
             d.intra_op_threads,
         ),

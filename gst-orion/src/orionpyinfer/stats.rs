@@ -37,6 +37,7 @@ pub(super) fn stats(stream: &Stream) -> gst::Structure {
             structure.set("worker", &ready.worker);
             structure.set("version", &ready.version);
             structure.set("load-ms", ready.load_ms);
+            structure.set("threads", ready.threads);
             structure.set("model-size", ready.models.size.as_deref().unwrap_or_default());
             structure.set("model-file", ready.models.file_640.as_deref().unwrap_or_default());
             structure.set("model-file-320", ready.models.file_320.as_deref().unwrap_or_default());

@@ -404,7 +404,7 @@ mod tests {
 
     fn ready() -> Ready {
         let (worker, version) = ("w".to_owned(), "1".to_owned());
-        Ready { protocol: 1, worker, version, pid: 7, models: Models::default(), load_ms: 1.0, shm: false }
+        Ready { protocol: 1, worker, version, pid: 7, models: Models::default(), load_ms: 1.0, shm: false, threads: 0 }
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(crate) struct Worker {
     /// Worker processes that share the frames.
     #[serde(with = "number::Workers")]
     pub(crate) workers: u32,
-    /// Threads of each worker process.
+    /// Threads of each worker process; 0 = the cores, shared out among all worker processes when one starts.
     #[serde(with = "number::Threads")]
     pub(crate) threads: u32,
     /// Program and arguments, quoted as for a shell; empty = the shipped worker, for person_detector only.
@@ -141,7 +141,7 @@ impl Default for Worker {
             iou_threshold: 0.45,
             labels: vec!["person".into()],
             workers: 1,
-            threads: 1,
+            threads: 0,
             worker_command: String::new(),
             worker_group: String::new(),
         }

@@ -58,7 +58,7 @@ kinds! {
     Rate: f64, RATE_HZ, "Hz";
     Fraction: f64, 0.0..=1.0, "";
     Workers: u32, 1..=16, "workers";
-    Threads: u32, 1..=64, "threads";
+    Threads: u32, 0..=64, "threads";
     Area: u32, 0..=u32::MAX, "square pixels";
     BlindTime: f64, 0.0..=3600.0, "seconds";
     Factor: f64, 0.0..=100.0, "";

@@ -46,6 +46,9 @@ pub struct Ready {
     /// Whether it takes pictures from the memory that the host offered to share.
     #[serde(default)]
     pub shm: bool,
+    /// Threads with which it computes; 0 = it does not say.
+    #[serde(default)]
+    pub threads: u32,
 }
 
 /// The models of a worker.

@@ -87,8 +87,15 @@ pub(crate) fn model(data: &Value) -> String {
 
 fn one_worker(worker: &Value) -> String {
     let processes = worker["processes"].as_array().into_iter().flatten();
-    let processes: Vec<_> =
-        processes.map(|process| format!("pid {} {}", word(&process["pid"]), word(&process["state"]))).collect();
+    let one = |process: &Value| {
+        let threads = match process["threads"].as_u64() {
+            None | Some(0) => String::new(),
+            Some(1) => " with 1 thread".to_owned(),
+            Some(many) => format!(" with {many} threads"),
+        };
+        format!("pid {} {}{threads}", word(&process["pid"]), word(&process["state"]))
+    };
+    let processes: Vec<_> = processes.map(one).collect();
     let latency = worker["avg_latency_ms"].as_f64().unwrap_or_default();
     format!(
         "{}: {}; {latency:.1} ms a look, {} results, {} frames dropped, {} restarts",
@@ -179,7 +186,7 @@ mod tests {
                 "stream": {"state": "streaming", "fps": 14.99, "rate_hz": 2.5, "reconnects": 2, "detail": ""},
                 "broker": {"uri": "mqtt://b", "connected": true, "published": 9, "buffered": 0},
                 "workers": [{"name": "infer", "avg_latency_ms": 41.26, "inferences_emitted": 9, "frames_dropped": 1, "restarts": 0,
-                    "processes": [{"pid": 7, "state": "ready"}]}]},
+                    "processes": [{"pid": 7, "state": "ready", "threads": 2}, {"pid": 8, "state": "starting", "threads": 0}]}]},
         })
     }
 
@@ -194,7 +201,7 @@ mod tests {
             "  model     n",
             "  regions   whole frame",
             "  focus     auto focus simple",
-            "  worker    infer: pid 7 ready; 41.3 ms a look, 9 results, 1 frames dropped, 0 restarts",
+            "  worker    infer: pid 7 ready with 2 threads, pid 8 starting; 41.3 ms a look, 9 results, 1 frames dropped, 0 restarts",
             "  presence  present (2)",
             "  broker    mqtt://b (connected), 9 published, 0 waiting",
             "  pending   set_model_size",
