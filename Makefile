@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install clean
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -111,9 +111,15 @@ install: build ## install plugin, daemon, worker, manual pages and pipelines und
 	install -m 644 gst-orion/core/schema/*.json $(DESTDIR)$(PREFIX)/share/orion/schema
 	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
 	install -d $(DESTDIR)$(PREFIX)/share/orion/ops $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 644 ops/*.yaml ops/*.json $(DESTDIR)$(PREFIX)/share/orion/ops
+	install -m 644 ops/*.yaml ops/*.json ops/*.acl $(DESTDIR)$(PREFIX)/share/orion/ops
 	sed 's|/usr/local|$(PREFIX)|' ops/orion-launch.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/orion-launch.service
 	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
+
+sbom: packages ## write what is in the box to target/sbom (CycloneDX)
+	@sh tools/sbom.sh
+
+audit: packages ## ask the public data whether a dependency is known to be weak (needs the network)
+	@sh tools/audit.sh
 
 clean: ## remove what was built
 	cargo clean

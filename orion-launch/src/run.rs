@@ -4,6 +4,7 @@
 use std::{path::Path, process::ExitCode, time::Instant};
 
 use anyhow::Context;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -63,9 +64,18 @@ pub(crate) fn init_gstreamer() -> anyhow::Result<()> {
     gstorion::plugin_register_static().context("the elements cannot be registered")
 }
 
+/// A core file would hold passwords and pictures. Workers inherit this; who looks for a fault raises the limit with prlimit(1).
+fn leave_no_core() {
+    let hard = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, hard) {
+        tracing::warn!("the size of core files cannot be limited, and they may hold passwords: {error}");
+    }
+}
+
 /// Runs the daemon with this configuration, which was read from `file`.
 pub(crate) fn run(config: &Config, file: Option<&Path>, format: LogFormat) -> ExitCode {
     logging::init(format, "info");
+    leave_no_core();
     let ended = init_gstreamer().and_then(|()| block_on(serve(config, file))?);
     match ended {
         Ok(code) => code,

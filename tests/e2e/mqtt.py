@@ -23,10 +23,10 @@ def free_port() -> int:
 class Broker:
     """mosquitto on a loopback port; it can be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, access: str = "allow_anonymous true\n") -> None:
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+        self._config.write_text(f"listener {self.port} 127.0.0.1\n{access}persistence false\n")
         self._program: Program | None = None
 
     @property

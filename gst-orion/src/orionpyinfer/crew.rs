@@ -202,6 +202,7 @@ impl Crews {
         let worker = Worker::new(Parts {
             who,
             argv: spec.argv.clone(),
+            variables: spec.settings.worker_environment.clone(),
             transport: spec.settings.transport,
             limits: spec.limits,
             requests,

@@ -31,7 +31,7 @@
 //! ## One pool for several elements
 //! Elements of one process that have the same `worker-group` share one pool of workers: eight cameras then need one model in
 //! memory, or two, and not eight. The first one of them that starts makes the pool, with its `workers` and time-outs; others
-//! have to be set like it in `worker-command`, `model-dir`, `model-file`, `model-file-320`, `model-size`, `detector`, `workers`,
+//! have to be set like it in `worker-command`, `worker-environment`, `model-dir`, `model-file`, `model-file-320`, `model-size`, `detector`, `workers`,
 //! `execution-provider`, `intra-op-threads`, `transport`, `confidence`, `iou-threshold` and `labels`, else they do not start, and an error says
 //! where they differ. They may come and go at any time; the last one ends the processes. A worker that cannot start is an error
 //! of all of them, and whoever starts after that begins with new workers.
@@ -88,6 +88,7 @@ mod budget;
 mod command;
 mod crew;
 mod desk;
+mod environment;
 mod farewell;
 mod frame;
 mod group;

@@ -27,7 +27,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::ring::Offer;
+use super::{environment, ring::Offer};
 
 /// What a pipe is asked to hold, bytes: a raw VGA frame then takes one write instead of fifteen.
 const PIPE_SIZE: i32 = 1 << 20;
@@ -49,15 +49,18 @@ pub(super) struct Group {
 }
 
 impl Process {
-    /// Starts `argv`, with memory to share. Needs a tokio runtime with I/O.
+    /// Starts `argv`, with memory to share, and with the host's variables that `variables` names beside the usual ones. Needs a
+    /// tokio runtime with I/O.
     ///
     /// # Errors
     /// What the operating system says, for example that the program does not exist.
-    pub(super) fn spawn(argv: &[String], offer: Option<Offer>) -> io::Result<Self> {
+    pub(super) fn spawn(argv: &[String], variables: &str, offer: Option<Offer>) -> io::Result<Self> {
         let (program, args) = argv.split_first().ok_or_else(|| io::Error::other("the worker command is empty"))?;
         let mut command = Command::new(program);
         command
             .args(args)
+            .env_clear()
+            .envs(environment::passed(std::env::vars_os(), variables))
             .env("PYTHONUNBUFFERED", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn pipes_work_and_the_end_is_told() {
         run(async {
-            let mut process = Process::spawn(&argv("cat; echo done >&2; exit 3"), None).unwrap();
+            let mut process = Process::spawn(&argv("cat; echo done >&2; exit 3"), "", None).unwrap();
             process.stdin.write_all(b"hello").await.unwrap();
             drop(process.stdin);
             let (mut out, mut err) = (String::new(), String::new());
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn a_signal_ends_the_whole_group() {
         run(async {
-            let mut process = Process::spawn(&argv("sleep 1000 & echo $!; wait"), None).unwrap();
+            let mut process = Process::spawn(&argv("sleep 1000 & echo $!; wait"), "", None).unwrap();
             let mut line = [0u8; 16];
             let n = process.stdout.read(&mut line).await.unwrap();
             let grandchild: u32 = std::str::from_utf8(&line[..n]).unwrap().trim().parse().unwrap();
@@ -234,9 +237,9 @@ mod tests {
     #[test]
     fn a_program_that_does_not_exist_is_an_error() {
         run(async {
-            let error = Process::spawn(&["/no/such/worker".to_owned()], None).err().unwrap();
+            let error = Process::spawn(&["/no/such/worker".to_owned()], "", None).err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
-            assert!(Process::spawn(&[], None).is_err());
+            assert!(Process::spawn(&[], "", None).is_err());
         });
     }
 }

@@ -9,6 +9,7 @@ use orion_core::supervisor::Policy;
 use super::{
     command,
     crew::{Spec, Wish},
+    environment,
     tuning::{Setting, Tuning},
     worker::Limits,
 };
@@ -93,8 +94,9 @@ pub(super) enum Effect {
 }
 
 /// Properties that only a new crew can bring into force.
-const SWAPPED: [&str; 10] = [
+const SWAPPED: [&str; 11] = [
     "worker-command",
+    "worker-environment",
     "model-dir",
     "model-file",
     "model-file-320",
@@ -109,6 +111,7 @@ const SWAPPED: [&str; 10] = [
 /// Properties in which elements of one group are alike.
 pub(super) const SHARED: [&str; SWAPPED.len() + Setting::ALL.len()] = [
     "worker-command",
+    "worker-environment",
     "model-dir",
     "model-file",
     "model-file-320",
@@ -139,6 +142,7 @@ impl Effect {
 pub(super) struct Settings {
     pub(super) worker_group: String,
     pub(super) worker_command: String,
+    pub(super) worker_environment: String,
     pub(super) model_dir: String,
     pub(super) model_file: String,
     pub(super) model_file_320: String,
@@ -167,6 +171,7 @@ impl Default for Settings {
         Self {
             worker_group: String::new(),
             worker_command: String::new(),
+            worker_environment: String::new(),
             model_dir: String::new(),
             model_file: String::new(),
             model_file_320: String::new(),
@@ -235,6 +240,9 @@ impl Settings {
     /// # Errors
     /// A text that names the property and the remedy.
     pub(super) fn spec(&self) -> Result<Box<Spec>, String> {
+        if let Some(problem) = environment::problem(&self.worker_environment) {
+            return Err(problem);
+        }
         let argv = command::command_line(self)?;
         Ok(Box::new(Spec { argv, limits: self.limits(), settings: self.clone() }))
     }
@@ -298,6 +306,7 @@ impl Settings {
         match name {
             "worker-group" => self.worker_group = text(),
             "worker-command" => self.worker_command = text(),
+            "worker-environment" => self.worker_environment = text(),
             "model-dir" => self.model_dir = text(),
             "model-file" => self.model_file = text(),
             "model-file-320" => self.model_file_320 = text(),
@@ -326,6 +335,7 @@ impl Settings {
         match name {
             "worker-group" => self.worker_group.to_value(),
             "worker-command" => self.worker_command.to_value(),
+            "worker-environment" => self.worker_environment.to_value(),
             "model-dir" => self.model_dir.to_value(),
             "model-file" => self.model_file.to_value(),
             "model-file-320" => self.model_file_320.to_value(),
@@ -400,6 +410,13 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             "Worker command",
             "Program and arguments of the worker, quoted as for a shell; empty = the shipped run_worker.sh (default: empty)",
             &d.worker_command,
+        ),
+        text(
+            "worker-environment",
+            "Worker environment",
+            "Variables of this process that workers get beside those that Python and the libraries that compute need: names with \
+             commas between them, * at the end for any others; * = all (default: empty)",
+            &d.worker_environment,
         ),
         text(
             "model-dir",

@@ -44,6 +44,7 @@ pub(super) struct Status {
 pub(super) struct Worker {
     pub(super) who: Who,
     argv: Vec<String>,
+    variables: String,
     transport: Transport,
     pub(super) limits: Limits,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
@@ -65,6 +66,8 @@ pub(super) struct Worker {
 pub(super) struct Parts {
     pub(super) who: Who,
     pub(super) argv: Vec<String>,
+    /// See [`Process::spawn`].
+    pub(super) variables: String,
     pub(super) transport: Transport,
     pub(super) limits: Limits,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
@@ -78,12 +81,13 @@ pub(super) struct Parts {
 
 impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { who, argv, transport, limits, requests, listener, router, notices, wished } = parts;
+        let Parts { who, argv, variables, transport, limits, requests, listener, router, notices, wished } = parts;
         let supervisor = Supervisor::new(limits.policy, notices.is_some(), Duration::ZERO);
         let (held, accepted, epoch) = (false, Tuning::new(), Instant::now());
         Self {
             who,
             argv,
+            variables,
             transport,
             limits,
             requests,
@@ -126,7 +130,7 @@ impl Worker {
             let text = format!("no memory can be shared with the worker, so frames go through its pipe: {error}");
             self.report(Report::Log(Level::Warning, text));
         }
-        let process = Process::spawn(&self.argv, offer)
+        let process = Process::spawn(&self.argv, &self.variables, offer)
             .map_err(|error| format!("cannot be started as {:?}: {error}", self.argv.join(" ")))?;
         Ok((process, lane))
     }

@@ -124,6 +124,10 @@ pub(crate) struct Worker {
     /// Program and arguments, quoted as for a shell; empty = the shipped worker, for person_detector only.
     #[serde(with = "text::Command")]
     pub(crate) worker_command: String,
+    /// Variables of the daemon's environment that the worker gets beside those that Python and the libraries that compute need: names,
+    /// a * at the end stands for any others.
+    #[serde(with = "text::Variables")]
+    pub(crate) worker_environment: Vec<String>,
     /// Name of a group: all that name it share the same worker processes, and must agree in how those are started; empty = none.
     #[serde(with = "text::Group")]
     pub(crate) worker_group: String,
@@ -143,6 +147,7 @@ impl Default for Worker {
             workers: 1,
             threads: 0,
             worker_command: String::new(),
+            worker_environment: Vec::new(),
             worker_group: String::new(),
         }
     }

@@ -195,9 +195,59 @@ impl JsonSchema for Labels {
     }
 }
 
+/// Names of variables, with `*` at the end for any others.
+pub(super) struct Variables;
+
+impl Variables {
+    const PATTERN: &str = "^([A-Za-z0-9_]+[*]?|[*])$";
+
+    fn is_one(name: &str) -> bool {
+        let stem = name.strip_suffix('*').unwrap_or(name);
+        !name.is_empty() && stem.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        match names.iter().all(|name| Self::is_one(name)) {
+            true => Ok(names),
+            false => Err(D::Error::custom(
+                "expected names of variables: letters, digits and _, and * at the end for any others",
+            )),
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(names: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        names.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Variables {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Variables".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "array", "items": {"type": "string", "pattern": Self::PATTERN}})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_has_a_name() {
+        for good in ["A", "FALL_2", "FALL_*", "*"] {
+            assert!(Variables::is_one(good), "{good}");
+        }
+        for wrong in ["", "A=1", "A B", "*A", "A**", "A,B"] {
+            assert!(!Variables::is_one(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_broker_is_host_and_port() {

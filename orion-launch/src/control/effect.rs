@@ -41,7 +41,7 @@ const ROIS: [(&str, &str); 10] = [
 ];
 
 /// Keys below `models.<name>`, and what they are called in `orionpyinfer`.
-const MODELS: [(&str, &str); 11] = [
+const MODELS: [(&str, &str); 12] = [
     ("detector", "detector"),
     ("size", "model-size"),
     ("model_dir", "model-dir"),
@@ -53,6 +53,7 @@ const MODELS: [(&str, &str); 11] = [
     ("workers", "workers"),
     ("threads", "intra-op-threads"),
     ("worker_command", "worker-command"),
+    ("worker_environment", "worker-environment"),
 ];
 
 fn property(table: &[(&str, &'static str)], key: &str) -> Option<&'static str> {
@@ -103,7 +104,7 @@ pub(super) fn is_local(key: &str, password: bool) -> bool {
         "camera.rtsp_url" => password,
         "pipeline" | "pipeline_file" => true,
         _ => {
-            let files = [".worker_command", ".model_path", ".model_path_320", ".model_dir"];
+            let files = [".worker_command", ".worker_environment", ".model_path", ".model_path_320", ".model_dir"];
             key.starts_with("models.") && files.iter().any(|end| key.ends_with(end))
         }
     }

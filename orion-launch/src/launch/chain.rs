@@ -119,6 +119,7 @@ fn infer(name: &str, worker: &Worker, text: &mut String) {
         ("model-file", &worker.model_path),
         ("model-file-320", &worker.model_path_320),
         ("worker-command", &worker.worker_command),
+        ("worker-environment", &worker.worker_environment.join(",")),
         ("worker-group", &worker.worker_group),
     ] {
         if !value.is_empty() {
