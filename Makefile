@@ -79,16 +79,13 @@ test-python: python-dev packages-test
 # Where the benchmarks find models and photos, which are not part of this repository.
 DATA ?= ../shared/data
 
-bench: python-dev build ## measure regions, worker overhead, model swaps, the worker, transport, several workers and cameras, publishing, the live page (DATA=folder with models, photos, clips)
-	$(PYTHON) tests/bench/attention.py --data '$(DATA)'
-	$(PYTHON) tests/bench/cameras.py --data '$(DATA)'
-	$(PYTHON) tests/bench/worker_path.py --data '$(DATA)'
-	GST_PLUGIN_PATH=target/plugins $(PYTHON) tests/bench/transport.py
-	cargo test --release --locked --quiet --package gst-orion --test throughput -- --nocapture
-	cargo test --release --locked --quiet --package gst-orion --test worker_faults -- --nocapture --test-threads 1
-	cargo bench --locked --quiet --package gst-orion --bench publish
-	cargo bench --locked --quiet --package gst-orion --bench workers -- '$(abspath $(DATA))'
-	$(PYTHON) tests/bench/page.py --data '$(DATA)'
+# QUICK=1: shorter runs. ONLY="rate-640 idle": some of it. ALL=1: also longer reports of attention, transport, swaps, publishing, page.
+QUICK ?=
+ONLY ?=
+ALL ?=
+
+bench: python-dev build ## measure ours against partners: one table, and BENCHMARKS.md (DATA=folder with models, photos, clips; QUICK=1, ONLY="names", ALL=1)
+	$(PYTHON) tests/bench/run.py --data '$(DATA)' $(if $(QUICK),--quick) $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY))
 
 install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so

@@ -25,25 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 import paho.mqtt.client as paho  # noqa: E402  (these need the path above)
-from running import Program, children  # noqa: E402
+from running import Program  # noqa: E402
+from usage import usage  # noqa: E402
 
 TOLERANCE = 0.05
 """How far a living camera's rate may be off, as a fraction of what was asked for."""
-
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a process and all below it hold at a moment."""
-
-    cpu_s: float
-    memory_mib: float
-    """Proportional: what several processes share counts once. Others that share it make it go up and down."""
-    own_mib: float
-    """What they have asked for themselves and hold: only this shows whether something grows."""
-    files: int
-    threads: int
 
 
 @dataclass
@@ -59,6 +45,16 @@ class Heard:
 
     def between(self, camera: str, start: float, end: float) -> list[tuple[float, float]]:
         return [entry for entry in list(self.results.get(camera, [])) if start <= entry[0] < end]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one run."""
+
+    good: bool
+    """Whether every camera that lives had its rate, and the daemon ended well."""
+    share: float
+    """CPU seconds a second and camera."""
 
 
 def main() -> int:
@@ -89,12 +85,12 @@ def main() -> int:
     good = True
     for cameras in options.cameras:
         for pool in options.pools:
-            good &= measure(options, cameras, pool)
+            good &= observe(options, cameras, pool).good
     return 0 if good else 1
 
 
-def measure(options: argparse.Namespace, cameras: int, pool: str) -> bool:
-    """One run; whether every camera that lives had its rate."""
+def observe(options: argparse.Namespace, cameras: int, pool: str) -> Outcome:
+    """One run, told on standard output."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sources = [Camera(options) for _ in range(cameras)]
@@ -109,7 +105,7 @@ def measure(options: argparse.Namespace, cameras: int, pool: str) -> bool:
         end = time.monotonic() + 60
         while len(heard.results) < cameras or min(map(len, heard.results.values())) < 5:
             if time.monotonic() > end:
-                raise SystemExit(f"not all cameras gave results:\n{daemon.output}")
+                raise RuntimeError(f"not all cameras gave results:\n{daemon.output}")
             time.sleep(0.1)
 
         start, used = time.monotonic(), [usage(daemon.pid)]
@@ -132,6 +128,7 @@ def measure(options: argparse.Namespace, cameras: int, pool: str) -> bool:
     latencies = sorted(latency for camera in living for _, latency in seen[camera])
     longest = max(gap for camera in living for gap in intervals(seen[camera]))
     first, last = used[1], used[-1]
+    share = (last.cpu_s - used[0].cpu_s) / (stop - start) / cameras
     workers = "workers of their own" if pool == "own" else f"workers shared: {pool}"
     for line in (
         f"{cameras} cameras, {workers}, {stop - start:.0f} s, exit {status}",
@@ -140,14 +137,14 @@ def measure(options: argparse.Namespace, cameras: int, pool: str) -> bool:
         f"  Hz, {names[0]}: {rates[names[0]]:.3f} with {sources[0].deaths} deaths",
         f"  latency, capture to publish: p50 {statistics.median(latencies):.1f} ms,"
         f" p99 {latencies[int(len(latencies) * 0.99)]:.1f} ms",
-        f"  a camera: CPU {(last.cpu_s - used[0].cpu_s) / (stop - start) / cameras:.2%} of a core,"
-        f" memory {last.memory_mib / cameras:.1f} MiB",
+        f"  a camera: CPU {share:.2%} of a core, memory {last.memory_mib / cameras:.1f} MiB",
         f"  all, after 10 s and at the end: files {first.files} {last.files},"
         f" threads {first.threads} {last.threads}",
         f"  MiB of their own, each minute: {' '.join(f'{use.own_mib:.1f}' for use in [*used[1:-1:6], last])}",
     ):
         print(line, flush=True)
-    return max(1 - slowest / options.rate, fastest / options.rate - 1) <= TOLERANCE and status == 0
+    off = max(1 - slowest / options.rate, fastest / options.rate - 1)
+    return Outcome(off <= TOLERANCE and status == 0, share)
 
 
 class Camera:
@@ -209,25 +206,9 @@ def listening(port: int) -> Iterator[Heard]:
     client.subscribe("care/inferences/+/person_detection", 1)
     client.loop_start()
     if not subscribed.wait(10):
-        raise SystemExit("the broker does not answer")
+        raise RuntimeError("the broker does not answer")
     yield heard
     client.loop_stop()
-
-
-def usage(pid: int) -> Usage:
-    """Of a process and all below it."""
-    cpu = memory = own = files = threads = 0
-    for process in [pid, *(child for child, _, _ in children(pid))]:
-        folder = Path(f"/proc/{process}")
-        with contextlib.suppress(OSError):
-            after = (folder / "stat").read_text().rpartition(")")[2].split()
-            cpu += int(after[11]) + int(after[12])
-            threads += int(after[17])
-            files += len(list((folder / "fd").iterdir()))
-            rollup = (folder / "smaps_rollup").read_text()
-            memory += int(re.search(r"Pss:\s+(\d+)", rollup)[1])
-            own += int(re.search(r"Anonymous:\s+(\d+)", rollup)[1])
-    return Usage(cpu / _TICKS, memory / 1024, own / 1024, files, threads)
 
 
 def intervals(entries: list[tuple[float, float]]) -> list[float]:

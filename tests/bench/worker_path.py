@@ -12,7 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,16 @@ _STARTS = 7
 PERSON = np.array([0])
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Medians in ms: the plain way, if there is one, and ours."""
+
+    name: str
+    plain: float | None
+    ours: float
+    note: str = ""
+
+
 def main() -> int:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description="What the worker does for a frame, against the plain way.")
@@ -44,53 +55,67 @@ def main() -> int:
     if not (data / "models").is_dir():
         print(f"no test data in {data}: give --data or set ORION_TEST_DATA", file=sys.stderr)
         return 2
+    print(f"{'CPU ms, medians':44}{'plain':>9}{'ours':>9}{'ratio':>7}")
+    for line in compared(data):
+        plain = f"{line.plain:9.3f}" if line.plain else " " * 9
+        ratio = f"{line.ours / line.plain:7.2f}" if line.plain else ""
+        print(f"{line.name:44}{plain}{line.ours:9.3f}{ratio}  {line.note}".rstrip(), flush=True)
+    return 0
+
+
+def measure(setting) -> Iterator[object]:
+    """The same as lines of the table of `run.py`."""
+    from rows import Row
+
+    setting.others.settle()
+    for line in compared(setting.data):
+        ratio = line.ours / line.plain if line.plain else None
+        unit = "ms" if "wall" in line.name else "CPU ms"
+        yield Row("worker", line.name, unit, line.ours, line.plain, ratio, note=line.note)
+
+
+def compared(data: Path) -> Iterator[Compared]:
+    """All comparisons, one after the other."""
     cv2.setNumThreads(1)
     os.environ["ORION_MODEL_CACHE"] = "off"
-    print(f"{'CPU ms, medians':44}{'plain':>9}{'ours':>9}{'ratio':>7}")
     picture = next(iter(sorted((data / "photos" / "images").glob("*.jpg"))))
     photo = cv2.imread(str(picture))
     for name, size in FRAMES.items():
         frame = cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC)
         for side in (640, 320):
-            decoding(name, frame, side)
-            laying_out(name, frame, side)
+            yield decoding(name, frame, side)
+            yield laying_out(name, frame, side)
     for file in ("yoloxn_fp32_640.onnx", "yoloxn_fp32_320.onnx"):
-        running(data / "models" / file)
-    reading_rows()
-    whole_frames(data, cv2.resize(photo, FRAMES["1080p"], interpolation=cv2.INTER_CUBIC))
-    starting(data)
-    return 0
+        yield running(data / "models" / file)
+    yield reading_rows()
+    yield from whole_frames(data, cv2.resize(photo, FRAMES["1080p"], interpolation=cv2.INTER_CUBIC))
+    yield from starting(data)
 
 
-def row(name: str, plain: Callable[[], object], ours: Callable[[], object]) -> None:
-    """Measure both in turns and print them."""
+def row(name: str, plain: Callable[[], object], ours: Callable[[], object]) -> Compared:
+    """Measure both in turns."""
     spent: tuple[list[float], list[float]] = ([], [])
     for _ in range(_ROUNDS):
         for work, times in zip((plain, ours), spent, strict=True):
             start = time.thread_time()
             work()
             times.append(1e3 * (time.thread_time() - start))
-    tell(name, statistics.median(spent[0]), statistics.median(spent[1]))
+    return Compared(name, statistics.median(spent[0]), statistics.median(spent[1]))
 
 
-def tell(name: str, plain: float, ours: float) -> None:
-    """Print one line of the table."""
-    print(f"{name:44}{plain:9.3f}{ours:9.3f}{ours / plain:7.2f}", flush=True)
-
-
-def decoding(name: str, frame: np.ndarray, side: int) -> None:
+def decoding(name: str, frame: np.ndarray, side: int) -> Compared:
     """A JPEG decoded whole, and as small as it need not be enlarged."""
     size = (frame.shape[1], frame.shape[0])
     data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
     factor = Letterbox.fit(size, (side, side), "centre").reduction()
-    row(
+    return row(
         f"decode {name} for {side} (1/{factor})",
         lambda: images.decode(data, "jpeg", *size),
         lambda: images.decode(data, "jpeg", *size, factor),
     )
 
 
-def laying_out(name: str, frame: np.ndarray, side: int) -> None:
+def laying_out(name: str, frame: np.ndarray, side: int) -> Compared:
     """A decoded picture made a tensor, from what each way of decoding gives."""
     from orion_worker.tensor import Tensor
     from orion_worker.yolo import Yolo
@@ -104,7 +129,7 @@ def laying_out(name: str, frame: np.ndarray, side: int) -> None:
         box = Letterbox.fit((small.shape[1], small.shape[0]), (side, side), "centre")
         tensor.fill(small, box)
 
-    row(f"lay out {name} for {side}", lambda: plain_tensor(frame, side), ours)
+    return row(f"lay out {name} for {side}", lambda: plain_tensor(frame, side), ours)
 
 
 def plain_tensor(image: np.ndarray, side: int) -> np.ndarray:
@@ -120,7 +145,7 @@ def plain_tensor(image: np.ndarray, side: int) -> np.ndarray:
     return blob
 
 
-def running(file: Path) -> None:
+def running(file: Path) -> Compared:
     """Inference with memory of its own each time, and with memory that stays."""
     network = Network.open(file, "auto", "cpu", 1, 640)
     options = ort.SessionOptions()
@@ -129,10 +154,10 @@ def running(file: Path) -> None:
     tensor, run = network.tensors.take()
     tensor.blob[...] = 0.5
     name = plain.get_inputs()[0].name
-    row(f"run {file.stem}", lambda: plain.run(None, {name: tensor.blob}), run)
+    return row(f"run {file.stem}", lambda: plain.run(None, {name: tensor.blob}), run)
 
 
-def reading_rows() -> None:
+def reading_rows() -> Compared:
     """The grid of a YOLOX network: scores of all classes in all cells, and of those that matter."""
     head = Yolox(80, cells(640, 640))
     output = np.random.default_rng(1).uniform(0, 0.4, (1, len(head.grid), 85)).astype(np.float32)
@@ -141,10 +166,10 @@ def reading_rows() -> None:
         scores = (output[0][:, 5:] * output[0][:, 4:5]).T
         np.flatnonzero(scores[PERSON].max(axis=0) >= 0.5)
 
-    row("read a YOLOX grid 640", plain, lambda: head.decode(output, PERSON, 0.5))
+    return row("read a YOLOX grid 640", plain, lambda: head.decode(output, PERSON, 0.5))
 
 
-def whole_frames(data: Path, frame: np.ndarray) -> None:
+def whole_frames(data: Path, frame: np.ndarray) -> Iterator[Compared]:
     """CPU time of the whole worker per 1080p JPEG; as BMP-like raw frames nothing can be decoded smaller."""
     models = data / "models"
     message = jpeg_message(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
@@ -166,14 +191,13 @@ def whole_frames(data: Path, frame: np.ndarray) -> None:
             answers = [worker.ask(message) for _ in range(_ROUNDS)]
             spent = 1e3 * (worker.cpu_seconds() - before) / _ROUNDS
             inference = statistics.median(answer["timing"]["inference_ms"] for answer in answers)
-            print(
-                f"{f'worker, 1080p JPEG, {side}':44}{'':9}{spent:9.3f}   (inference, wall: {inference:.3f})"
-            )
+            note = f"inference, wall: {inference:.3f}"
+            yield Compared(f"worker, 1080p JPEG, {side}", None, spent, note)
     finally:
         worker.kill()
 
 
-def starting(data: Path) -> None:
+def starting(data: Path) -> Iterator[Compared]:
     """A worker from its start to its first result, without and with the cache of optimised models."""
     models = data / "models"
     picture = next(iter(sorted((data / "photos" / "images").glob("*.jpg")))).read_bytes()
@@ -193,7 +217,7 @@ def starting(data: Path) -> None:
                     worker.kill()
     medians = [[statistics.median(column) for column in zip(*times, strict=True)] for times in spent.values()]
     for at, name in enumerate(("load and warm up, wall", "start to first result, wall")):
-        tell(f"{name} (plain: no cache)", medians[0][at], medians[1][at])
+        yield Compared(f"{name} (plain: no cache)", medians[0][at], medians[1][at])
 
 
 if __name__ == "__main__":
