@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Training of Orion's own person detector; see ../TRAINING.md."""
