@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A loopback RTSP camera: a clip in a loop, or a moving test picture.
 
+mod canvas;
 mod clip;
+mod figure;
 mod picture;
+mod room;
 mod scene;
 mod server;
 mod stop;
