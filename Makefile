@@ -10,9 +10,9 @@ PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-
 VENV = models/.venv
 PYTHON = $(VENV)/bin/python
 
-# What the demo looks at: rtsp://..., a clip, or nothing for a moving test picture.
+# What the demo looks at: rtsp://..., a clip, or nothing for a drawn room through which somebody walks.
 SOURCE ?=
-# Where models are; empty = models/weights.
+# Where models are; empty = the one that comes with Orion.
 MODEL_DIR ?=
 # How long; empty = until Ctrl-C.
 DEMO_SECONDS ?=
@@ -41,11 +41,10 @@ build: packages ## build the plugin (target/plugins), the daemon and the test ca
 	@mkdir -p target/plugins
 	@ln -sf ../release/libgstorion.so target/plugins/libgstorion.so
 
-models: packages ## download the default person model into models/weights (MODELS="..." for others)
+models: packages ## download YOLOX-Nano, a better person model, into models/weights (MODELS="..." for others)
 	@sh models/download_models.sh $(MODELS)
 
 demo: setup build ## watch a camera: SOURCE=rtsp://...|clip.mp4 MODEL_DIR=... DEMO_SECONDS=20
-	@test -n "$(MODEL_DIR)" || sh models/download_models.sh --if-missing --timeout 15 yolox-nano || true
 	@target/release/orion-launch demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL_DIR),--model-dir '$(MODEL_DIR)') \
 		$(if $(DEMO_SECONDS),--seconds '$(DEMO_SECONDS)')
 
@@ -99,7 +98,7 @@ install: build ## install plugin, daemon, worker, manual pages and pipelines und
 	install -d $(DESTDIR)$(PREFIX)/share/orion/schema
 	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion
 	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
-	install -m 644 models/*.lock models/pyproject.toml $(DESTDIR)$(PREFIX)/share/orion/models
+	install -m 644 models/*.lock models/pyproject.toml models/orion_person_*.onnx models/MODEL_CARD.md $(DESTDIR)$(PREFIX)/share/orion/models
 	install -m 644 models/orion_worker/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker
 	install -m 644 models/orion_worker/conformance/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance
 	install -m 644 models/orion_worker/quantize/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize

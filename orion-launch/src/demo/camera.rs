@@ -22,13 +22,15 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// Starts it with a clip or with the moving test picture.
-    pub(super) async fn start(clip: Option<&str>) -> anyhow::Result<Self> {
+    /// Starts it with a clip, or with a test picture: a room through which somebody walks if `people` are looked for, else a ball.
+    pub(super) async fn start(clip: Option<&str>, people: bool) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("the demo does not know where it is")?;
         let program = own.with_file_name("orion-camera");
         let mut command = Command::new(&program);
         if let Some(clip) = clip {
             command.args(["--clip", clip]);
+        } else if people {
+            command.args(["--pattern", "walk"]);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).process_group(0);
         let started = command.spawn();

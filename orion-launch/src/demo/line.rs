@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use orion_core::report::Report;
+use orion_core::{health::Presence, presence::State, report::Report};
 
 /// How many boxes fit in a line.
 const BOXES: usize = 4;
@@ -30,6 +30,19 @@ pub(super) fn of(report: &Report) -> String {
     line
 }
 
+/// What is said of presence, if it is something else than `said` last.
+pub(super) fn presence(news: &Presence, said: &mut Option<State>) -> Option<String> {
+    if said.replace(news.state) == Some(news.state) {
+        return None;
+    }
+    let word = match news.state {
+        State::Present => "present: somebody is there",
+        State::Absent => "absent: nobody is there",
+        State::Unknown => "unknown",
+    };
+    Some(format!("{}  presence  {word}", news.timestamp.get(11..23).unwrap_or(&news.timestamp)))
+}
+
 /// What was seen: `1 person`, `3 persons`, `nobody`.
 fn what(report: &Report) -> String {
     let detections = &report.result.data.detections;
@@ -47,6 +60,19 @@ fn what(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::report, *};
+
+    #[test]
+    fn presence_is_told_where_it_changes() {
+        let news = |state: &str| -> Presence {
+            serde_json::from_value(serde_json::json!({"instance_id": "demo", "state": state, "count": 0,
+                "since": "2026-11-22T08:15:01.000000000Z", "evidence_age_ms": 3, "timestamp": "2026-11-22T08:15:03.214567890Z"}))
+            .unwrap()
+        };
+        let mut said = None;
+        let mut lines = ["absent", "absent", "present", "absent"].map(|state| presence(&news(state), &mut said));
+        assert_eq!(lines[0].take().unwrap(), "08:15:03.214  presence  absent: nobody is there");
+        assert_eq!((lines[1].is_some(), lines[2].is_some(), lines[3].is_some()), (false, true, true));
+    }
 
     #[test]
     fn a_line_says_when_what_where_and_what_was_lost() {

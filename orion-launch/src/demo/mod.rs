@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+#[cfg(test)]
 use orion_core::report::Report;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     run::{self, Signals},
 };
 use camera::Camera;
-use subscriber::Subscriber;
+use subscriber::{News, Subscriber};
 use tally::Tally;
 
 /// How long the first result may take: the worker loads its model, the camera connects.
@@ -42,15 +43,15 @@ pub(crate) fn run(options: &cli::Demo) -> ExitCode {
 
 async fn serve(options: &cli::Demo) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals cannot be caught")?;
+    let (model, note) = plan::model(options);
     let (camera, url) = match options.source.as_deref() {
         Some(url) if url.contains("://") => (None, url.to_owned()),
         clip => {
-            let camera = Camera::start(clip).await?;
+            let camera = Camera::start(clip, model.finds_people()).await?;
             let url = camera.url().to_owned();
             (Some(camera), url)
         }
     };
-    let (model, note) = plan::model(options);
     say(&note)?;
     let config = plan::config(options, &url, &model);
     let mut daemon = Daemon::start(&config).await?;
@@ -83,14 +84,23 @@ async fn serve(options: &cli::Demo) -> anyhow::Result<()> {
     }
 }
 
-/// Prints results until it is over: after `length` from the first one, at a signal, or when no first one comes.
+/// Prints results, and presence where it changes, until it is over: after `length` from the first one, at a signal, or when no first one comes.
 async fn show(subscriber: &mut Subscriber, tally: &mut Tally, length: Option<Duration>, signals: &mut Signals) {
-    let mut deadline = Some(Instant::now() + FIRST_RESULT);
+    let (mut deadline, mut said) = (Some(Instant::now() + FIRST_RESULT), None);
     loop {
-        let report: Box<Report> = tokio::select! {
-            report = subscriber.next() => report,
+        let news = tokio::select! {
+            news = subscriber.next() => news,
             () = until(deadline) => return,
             () = signals.next() => return,
+        };
+        let report = match news {
+            News::Result(report) => report,
+            News::Presence(presence) => {
+                if line::presence(&presence, &mut said).is_some_and(|line| say(&line).is_err()) {
+                    return;
+                }
+                continue;
+            }
         };
         if tally.is_empty() {
             deadline = length.map(|length| Instant::now() + length);

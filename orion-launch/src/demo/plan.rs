@@ -15,6 +15,8 @@ use crate::{
 
 /// Where the state can be read if nobody else is there.
 const HTTP: &str = "127.0.0.1:8080";
+/// The model that comes with Orion, beside the worker.
+const OWN: &str = "orion_person_640.onnx";
 
 /// How persons, or else motion, are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +26,25 @@ pub(super) struct Model {
     directory: Option<PathBuf>,
 }
 
+impl Model {
+    /// Whether it is people that are looked for, and not whatever moves.
+    pub(super) fn finds_people(&self) -> bool {
+        self.detector != Detector::Motion
+    }
+}
+
 /// The model to use, and a line that says so.
 pub(super) fn model(options: &cli::Demo) -> (Model, String) {
-    let directory = options.model_dir.clone().or_else(weights);
+    let beside = worker_directory();
+    if options.model_dir.is_none()
+        && options.detector != Some(Detector::Motion)
+        && beside.as_deref().is_some_and(|directory| directory.join(OWN).is_file())
+    {
+        let detector = options.detector.unwrap_or(Detector::Auto);
+        let note = "Looking for persons with the model that comes with Orion.".into();
+        return (Model { detector, size: Size::Orion, directory: None }, note);
+    }
+    let directory = options.model_dir.clone().or_else(|| beside.map(|directory| directory.join("weights")));
     let found = directory.as_deref().and_then(|directory| size_in(&names(directory)));
     let place = directory.as_deref().map_or_else(|| "models/weights".into(), |d| d.display().to_string());
     let detector = match (options.detector, found) {
@@ -50,6 +68,8 @@ pub(super) fn config(options: &cli::Demo, url: &str, model: &Model) -> Config {
     config.camera.rtsp_url = url.to_owned();
     // Long enough to know the camera, short enough for who wants to see something.
     config.stream.warmup_duration_s = 1.0;
+    // Whoever walks through the demo's room is gone for five seconds.
+    config.presence.absent_after_s = 2.0;
     config.mqtt.embedded = true;
     config.mqtt.uri = "mqtt://127.0.0.1:0".into();
     config.http.bind = if TcpListener::bind(HTTP).is_ok() { HTTP.into() } else { "127.0.0.1:0".into() };
@@ -79,8 +99,8 @@ pub(super) fn where_to_look(config: &Config, uri: &str, http: Option<SocketAddr>
     )
 }
 
-/// The directory `weights` beside the shipped worker, which `ORION_WORKER` names or which lies above this program.
-fn weights() -> Option<PathBuf> {
+/// The directory of the shipped worker, which `ORION_WORKER` names or which lies above this program.
+fn worker_directory() -> Option<PathBuf> {
     let named = std::env::var_os("ORION_WORKER").filter(|path| !path.is_empty()).map(PathBuf::from);
     let worker = named.or_else(|| {
         let own = std::env::current_exe().and_then(|path| path.canonicalize()).ok()?;
@@ -88,7 +108,7 @@ fn weights() -> Option<PathBuf> {
             own.ancestors().skip(1).take(5).flat_map(|dir| [dir.join("models"), dir.join("share/orion/models")]);
         places.map(|dir| dir.join("run_worker.sh")).find(|path| path.is_file())
     })?;
-    Some(worker.with_file_name("weights"))
+    worker.parent().map(Path::to_owned)
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -96,10 +116,13 @@ fn names(directory: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// The smallest size of which there is a model.
+/// Orion's own, else the smallest size of which there is a model.
 fn size_in(names: &[String]) -> Option<Size> {
-    let sizes = [('n', Size::N), ('s', Size::S), ('m', Size::M), ('l', Size::L), ('x', Size::X)];
+    let sizes = [('o', Size::Orion), ('n', Size::N), ('s', Size::S), ('m', Size::M), ('l', Size::L), ('x', Size::X)];
     let of = |name: &String| {
+        if name == OWN {
+            return Some('o');
+        }
         let stem = name.strip_suffix(".onnx")?;
         let rest = ["yolo11", "yolov8", "yolox"].iter().find_map(|family| stem.strip_prefix(family))?;
         rest.trim_start_matches(['-', '_']).chars().next()
@@ -138,6 +161,7 @@ mod tests {
         let size = |names: &[&str]| size_in(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
         assert_eq!(size(&["yolox_nano_416_rawgrid.onnx"]), Some(Size::N));
         assert_eq!(size(&["yolo11m_fp32_640.onnx", "yolo11x_fp32_640.onnx"]), Some(Size::M));
+        assert_eq!(size(&["yolo11m_fp32_640.onnx", OWN]), Some(Size::Orion));
         assert_eq!(size(&["notes.txt", "other.onnx", "yolo11n.pt"]), None);
     }
 }
