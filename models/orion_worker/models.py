@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Model files: found by size and paired, 640 and 320 of one family."""
+"""Model files: Orion's own, or found by size and paired, 640 and 320 of one family."""
 
 import re
 from collections.abc import Iterable
@@ -11,10 +11,17 @@ from orion_worker.errors import ModelError
 FAMILIES = ("yolo11", "yolov8", "yolox")
 """Families in order of preference."""
 
+OWN = "orion"
+"""The size that stands for the network that comes with Orion."""
+
+SHIPPED = Path(__file__).resolve().parent.parent
+"""Where Orion's own model is, unless the model directory has one."""
+
 _NAMED = re.compile(
     r"(?P<family>yolo11|yolov8|yolox)[-_]?(?P<size>[nsmlx])(?P<extra>(_[A-Za-z0-9]+)*)"
     r"_(fp16|fp32|int8)_(?P<side>640|320)\.onnx"
 )
+_OWN = re.compile(r"orion_person_(640|320)\.onnx")
 # The network as its authors publish it: one file, one input size, for both targets.
 _PUBLISHED_NANO = re.compile(r"yolox_nano(_416.*)?\.onnx")
 
@@ -29,7 +36,9 @@ class ModelFiles:
 
 
 def size_of(name: str) -> str | None:
-    """The size letter (n, s, m, l, x) in a model file's name, or None when it follows no pattern."""
+    """The size (orion, n, s, m, l, x) in a model file's name, or None when it follows no pattern."""
+    if _OWN.fullmatch(name):
+        return OWN
     if match := _NAMED.fullmatch(name):
         return match["size"]
     return "n" if _PUBLISHED_NANO.fullmatch(name) else None
@@ -57,13 +66,17 @@ def pair(names: Iterable[str], size: str) -> tuple[str, str | None] | None:
 
 
 def find(directory: Path, size: str) -> ModelFiles:
-    """Find the model files of a size (n, s, m, l, x) in a directory.
+    """Find the model files of a size (orion, n, s, m, l, x) in a directory.
+
+    Orion's own are taken from `SHIPPED` when the directory has none, or does not exist.
 
     Raises:
         ModelError: the directory cannot be read or holds no such model; the text says where was
             looked, for what, what is there, and the remedy.
     """
-    remedy = "run models/download_models.sh yolox-nano, or set model-dir"
+    if size == OWN:
+        return _own(directory)
+    remedy = f"run models/download_models.sh yolox-nano, or set model-dir, or set model-size to {OWN}"
     try:
         names = [entry.name for entry in directory.iterdir() if entry.suffix == ".onnx"]
     except OSError as error:
@@ -78,3 +91,12 @@ def find(directory: Path, size: str) -> ModelFiles:
         text = f"no model of size {size!r} in {directory} (looked for {patterns}; .onnx files there: {there})"
         raise ModelError(f"{text}; {remedy}")
     return ModelFiles(size, directory / files[0], directory / files[1] if files[1] else None)
+
+
+def _own(directory: Path) -> ModelFiles:
+    for place in (directory, SHIPPED):
+        large, small = (place / f"orion_person_{side}.onnx" for side in (640, 320))
+        if large.is_file():
+            return ModelFiles(OWN, large, small if small.is_file() else None)
+    text = f"Orion's own model, orion_person_640.onnx, is neither in {directory} nor in {SHIPPED}"
+    raise ModelError(f"{text}; install Orion again, or set model-size and model-dir to those of another")

@@ -17,7 +17,7 @@ from orion_worker.version import VERSION
 DEFAULT_MODEL_DIR = Path(__file__).resolve().parent.parent / "weights"
 
 DETECTORS = ("auto", "yolo", "yolox", "motion")
-SIZES = ("n", "s", "m", "l", "x")
+SIZES = ("orion", "n", "s", "m", "l", "x")
 MAX_THREADS = 1024
 
 
@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str], default_model_dir: Path) -> Options:
     """
     parser = _parser(default_model_dir)
     _add_help(parser)
-    values = parser.parse_args(arguments)
+    values = _finished(parser.parse_args(arguments), default_model_dir)
     if values.model_320 is not None and values.model is None:
         raise UsageError("argument --model-320: needs --model as well (see --help)")
     return Options(**vars(values))
@@ -86,6 +86,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         values, _ = _parser(DEFAULT_MODEL_DIR).parse_known_args(given)
+        values = _finished(values, DEFAULT_MODEL_DIR)
     except UsageError as error:
         configure()
         log.error("%s", error)
@@ -116,11 +117,10 @@ def _parser(default_model_dir: Path) -> _Parser:
     )
     add("--model", type=_typed(_path), metavar="FILE", help="ONNX model; without it --model-dir is searched")
     add("--model-320", type=_typed(_path), metavar="FILE", help="ONNX model for target size 320")
-    directory = os.environ.get("ORION_MODEL_DIR") or str(default_model_dir)
-    add(
-        "--model-dir", type=_typed(_path), metavar="DIR", default=Path(directory), help="default: %(default)s"
-    )
-    add("--model-size", choices=SIZES, default="n", help="size searched for (default: n)")
+    directory = str(_directory() or default_model_dir).replace("%", "%%")
+    add("--model-dir", type=_typed(_path), metavar="DIR", help=f"default: {directory}")
+    sizes = "orion comes with Orion, others are searched for (default: orion; n with --model-dir)"
+    add("--model-size", choices=SIZES, help=sizes)
     add("--confidence", type=_typed(_fraction), metavar="0..1", default=0.5, help="default: %(default)s")
     add("--iou-threshold", type=_typed(_fraction), metavar="0..1", default=0.45, help="default: %(default)s")
     people = ("person",)
@@ -130,6 +130,19 @@ def _parser(default_model_dir: Path) -> _Parser:
     add("--execution-provider", metavar="NAME", default="cpu", help="cpu, cuda, openvino, ... (default: cpu)")
     add("--log-level", choices=LEVELS, default="info", help="default: info")
     return parser
+
+
+def _directory() -> Path | None:
+    given = os.environ.get("ORION_MODEL_DIR")
+    return Path(given) if given else None
+
+
+def _finished(values: argparse.Namespace, default_model_dir: Path) -> argparse.Namespace:
+    # Who names a directory has models there; the one that comes with Orion is for who says nothing.
+    named = values.model_dir or _directory()
+    values.model_dir = named or default_model_dir
+    values.model_size = values.model_size or ("n" if named else "orion")
+    return values
 
 
 def _add_help(parser: argparse.ArgumentParser) -> None:

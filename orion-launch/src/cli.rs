@@ -84,10 +84,10 @@ pub(crate) struct ConfigFile {
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Demo {
-    /// A camera (rtsp://...) or a clip; without it a moving test picture is shown
+    /// A camera (rtsp://...) or a clip; without it a drawn room is shown, through which somebody walks
     #[arg(long, value_name = "URL|FILE")]
     pub(crate) source: Option<String>,
-    /// Where models are; default: models/weights
+    /// Where models are; default: the model that comes with Orion
     #[arg(long, value_name = "DIR")]
     pub(crate) model_dir: Option<PathBuf>,
     /// How persons are found; default: by a model if there is one, else motion
@@ -133,7 +133,7 @@ pub(crate) struct Annotate {
     /// The same for 320x320
     #[arg(long, value_name = "FILE", requires = "model")]
     pub(crate) model_320: Option<PathBuf>,
-    /// Size of the model that is looked for: n, s, m, l or x
+    /// Size of the model: orion (it comes with Orion), or n, s, m, l, x, which are looked for; default: orion, or n with --model-dir
     #[arg(long, value_parser = word::<Size>)]
     pub(crate) size: Option<Size>,
     /// How persons are found
@@ -222,7 +222,7 @@ mod tests {
             ("in.mp4 out.mp4 --no-video --results r", "cannot be used with"),
             ("in.mp4 out.mp4 --roi 0,0,1", "expected four numbers, x,y,width,height"),
             ("in.mp4 out.mp4 --roi 0.5,0,0.6,1", "x + width must be at most 1"),
-            ("in.mp4 out.mp4 --size q", "expected one of `n`, `s`"),
+            ("in.mp4 out.mp4 --size q", "expected one of `orion`, `n`, `s`"),
             ("in.mp4 out.mp4 --auto-focus fast", "expected one of `simple`"),
             ("in.mp4 out.mp4 --auto-focus simple --roi 0,0,1,1", "cannot be used with"),
             ("in.mp4 out.mp4 --confidence 2", "expected 0..1"),

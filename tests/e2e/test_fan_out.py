@@ -8,7 +8,6 @@ import signal
 from readme import command
 from running import wait_for, workers
 
-CLIP = "one-by-one-person-detection.mp4"
 PERSON, MOTION = "care/inferences/orion/person_detection", "care/inferences/orion/motion_detection"
 
 
@@ -22,13 +21,10 @@ def assert_every_frame_is_accounted_for(results: list[dict]) -> None:
         assert missing == sum(after["lost_since_last"].values()), (before["frame_seq"], after)
 
 
-def test_a_person_worker_that_hangs_or_dies_costs_the_motion_worker_nothing(
-    run, broker, listener, data_dir, camera
-):
+def test_a_person_worker_that_hangs_or_dies_costs_the_motion_worker_nothing(run, broker, listener, camera):
     program = run(
         shell=command("persons and motion with gst-launch"),
-        RTSP_URL=camera("--clip", data_dir / "clips" / CLIP),
-        MODEL_DIR=str(data_dir / "models"),
+        RTSP_URL=camera("--pattern", "walk"),
         MQTT_URI=broker.uri,
     )
     wait_for("both publish", lambda: {topic for topic, _ in listener.messages} == {PERSON, MOTION})

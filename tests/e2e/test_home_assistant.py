@@ -101,7 +101,7 @@ def test_a_device_is_read_and_set_and_told_again_to_whoever_comes_late(start, tm
     shows(daemon, parts["rate_in_force"], "2.5")
     shows(daemon, model, "n")
     send(model, rendered(model["command_template"], "m"), "m")
-    assert model["options"] == ["n", "s", "m", "l", "x"]
+    assert model["options"] == ["orion", "n", "s", "m", "l", "x"]
     shows(daemon, switch, switch["state_on"])
     send(switch, switch["payload_off"], switch["state_off"])
     shows(daemon, parts["person"], UNKNOWN)

@@ -101,7 +101,7 @@ def test_refusals_and_mistakes_have_their_codes(node, config):
         for words, expected in (
             (["set-rate", "31"], "expected 0.1..30 Hz"),
             (["set-rate", "-1"], "expected 0.1..30 Hz"),
-            (["set-model", "huge"], "expected n, s, m, l or x"),
+            (["set-model", "huge"], "expected orion, n, s, m, l or x"),
             (["set-roi", "0,0,2,1"], "x + width must be at most 1"),
             (["set-roi"], "X,Y,W,H"),
             (["raw", "{"], "not JSON"),

@@ -31,6 +31,8 @@ pub enum Id {
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "nano, small, medium, large, extra large: the letters are the names")]
 pub enum Size {
+    /// The model that comes with Orion.
+    Orion,
     N,
     S,
     M,

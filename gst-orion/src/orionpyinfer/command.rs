@@ -19,7 +19,7 @@ pub(super) fn command_line(settings: &Settings) -> Result<Vec<String>, String> {
     let mut argv = program(&settings.worker_command)?;
     let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
     option("--detector", nick(settings.detector.to_value()));
-    option("--model-size", nick(settings.model_size.to_value()));
+    option("--model-size", nick(settings.model_size().to_value()));
     option("--confidence", settings.confidence.to_string());
     option("--iou-threshold", settings.iou_threshold.to_string());
     option("--labels", settings.labels.clone());

@@ -277,11 +277,11 @@ impl OrionPyInfer {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
-                ("swap-model: {size:?} is no model size; there are n, s, m, l and x")
+                ("swap-model: {size:?} is no model size; there are orion, n, s, m, l and x")
             );
             return false;
         };
-        lock(&self.settings).model_size = size;
+        lock(&self.settings).model_size = Some(size);
         let begun = self.swap(Some(("model-size", &size.to_value())), true, "a swap was asked for");
         self.obj().notify("model-size");
         if let Err(error) = &begun {

@@ -19,7 +19,7 @@
 //! are started with is changed by a swap: new processes are started beside the old ones, load, warm up, and are checked on the
 //! latest frame; then the next frame goes to them, and the old ones finish what they have in hand and end. No frame is lost
 //! or answered twice. If anything fails, the old workers carry on, a warning says why, and the property reads as before.
-//! Action signals: `swap-model` (size: n, s, m, l, x; returns whether a swap was begun), which also loads the same size again, and
+//! Action signals: `swap-model` (size: orion, n, s, m, l, x; returns whether a swap was begun), which also loads the same size again, and
 //! `restart-worker`, a swap to the same.
 //!
 //! ## How pictures reach a worker

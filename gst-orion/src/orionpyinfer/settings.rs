@@ -38,6 +38,8 @@ pub enum Detector {
 #[enum_type(name = "GstOrionModelSize")]
 #[allow(missing_docs)]
 pub enum ModelSize {
+    #[enum_value(name = "the model that comes with Orion", nick = "orion")]
+    Orion,
     #[enum_value(name = "nano", nick = "n")]
     N,
     #[enum_value(name = "small", nick = "s")]
@@ -146,7 +148,8 @@ pub(super) struct Settings {
     pub(super) model_dir: String,
     pub(super) model_file: String,
     pub(super) model_file_320: String,
-    pub(super) model_size: ModelSize,
+    /// As it was set; see [`Settings::model_size`].
+    pub(super) model_size: Option<ModelSize>,
     pub(super) detector: Detector,
     pub(super) confidence: f64,
     pub(super) iou_threshold: f64,
@@ -175,7 +178,7 @@ impl Default for Settings {
             model_dir: String::new(),
             model_file: String::new(),
             model_file_320: String::new(),
-            model_size: ModelSize::N,
+            model_size: None,
             detector: Detector::Auto,
             confidence: 0.5,
             iou_threshold: 0.45,
@@ -196,7 +199,7 @@ impl Default for Settings {
 }
 
 impl ModelSize {
-    /// The size of that letter.
+    /// The size of that name.
     pub(super) fn from_nick(nick: &str) -> Option<Self> {
         let class = glib::EnumClass::new::<Self>();
         class.value_by_nick(nick).and_then(|value| value.to_value(&class).get().ok())
@@ -204,6 +207,12 @@ impl ModelSize {
 }
 
 impl Settings {
+    /// The size in force. Who names a directory or a program has models there, as it was before Orion had one of its own.
+    pub(super) fn model_size(&self) -> ModelSize {
+        let nothing_named = self.model_dir.is_empty() && self.worker_command.is_empty();
+        self.model_size.unwrap_or(if nothing_named { ModelSize::Orion } else { ModelSize::N })
+    }
+
     /// A setting's value as a command takes it.
     pub(super) fn tuned(&self, setting: Setting) -> serde_json::Value {
         match setting {
@@ -310,7 +319,7 @@ impl Settings {
             "model-dir" => self.model_dir = text(),
             "model-file" => self.model_file = text(),
             "model-file-320" => self.model_file_320 = text(),
-            "model-size" => keep(value, &mut self.model_size),
+            "model-size" => self.model_size = value.get().ok(),
             "detector" => keep(value, &mut self.detector),
             "confidence" => keep(value, &mut self.confidence),
             "iou-threshold" => keep(value, &mut self.iou_threshold),
@@ -339,7 +348,7 @@ impl Settings {
             "model-dir" => self.model_dir.to_value(),
             "model-file" => self.model_file.to_value(),
             "model-file-320" => self.model_file_320.to_value(),
-            "model-size" => self.model_size.to_value(),
+            "model-size" => self.model_size().to_value(),
             "detector" => self.detector.to_value(),
             "confidence" => self.confidence.to_value(),
             "iou-threshold" => self.iou_threshold.to_value(),
@@ -436,9 +445,9 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             "ONNX file of the model with 320 pixels of input; empty = found beside the large one, or none (default: empty)",
             &d.model_file_320,
         ),
-        glib::ParamSpecEnum::builder_with_default("model-size", d.model_size)
+        glib::ParamSpecEnum::builder_with_default("model-size", d.model_size())
             .nick("Model size")
-            .blurb("Size of the model to look for in model-dir; changed while playing, models are swapped (default: n)")
+            .blurb("Size of the model: orion, which comes with Orion, or one to look for in model-dir; changed while playing, models are swapped (default: orion; n with a model-dir or worker-command)")
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("detector", d.detector)

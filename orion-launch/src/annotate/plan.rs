@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use orion_core::command::Size;
+
 use crate::{
     cli,
     config::{Config, Sources},
@@ -20,6 +22,10 @@ pub(super) fn config(options: &cli::Annotate) -> Result<Config, String> {
     worker.worker_group.clear();
     if let Some(folder) = &options.model_dir {
         worker.model_dir = text(folder)?;
+        if worker.size == Size::Orion {
+            // Who names a folder has models there; --size goes before this.
+            worker.size = Size::N;
+        }
         if options.model.is_none() {
             // It is meant to be found in that folder.
             worker.model_path.clear();
@@ -105,6 +111,8 @@ mod tests {
         let config = planned(&["--config", file, "--workers", "3", "--model-dir", "/m"]).unwrap();
         let worker = &config.models.person_detector;
         assert_eq!((worker.confidence, worker.workers, worker.model_dir.as_str()), (0.3, 3, "/m"));
+        assert_eq!(worker.size, Size::N, "of the models in that folder");
+        assert_eq!(planned(&["--config", file]).unwrap().models.person_detector.size, Size::Orion);
         assert_eq!((config.instance_id.as_str(), config.rois.attention.len()), ("ward", 1));
         let focused = planned(&["--config", file, "--auto-focus", "smoothing"]).unwrap();
         assert!(focused.rois.attention.is_empty() && focused.rois.auto_focus.enabled);

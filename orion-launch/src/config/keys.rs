@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn further_workers_have_the_keys_of_one() {
         let known = Known::new().unwrap();
-        assert_eq!(known.get(&["models", "fall", "size"]), Some(&json!("n")));
+        assert_eq!(known.get(&["models", "fall", "workers"]), Some(&json!(1)));
         for unknown in [&["models", "fall", "max_inference_rate_hz"][..], &["models", "Fall"], &["models", "sink"]] {
             assert_eq!(known.get(unknown), None, "{unknown:?}");
         }

@@ -11,6 +11,7 @@ use super::{
     keys::{self, Known},
     launch_text,
     problem::{ConfigError, Place},
+    sizes,
     sources::Sources,
     take::Origin,
     words,
@@ -128,6 +129,7 @@ impl<'a> Loader<'a> {
 
     /// The values as a configuration, keys that do not fit each other told.
     fn config(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        sizes::complete(&mut self.values);
         match serde_json::from_value::<Config>(Value::Object(self.values.clone())) {
             Ok(config) => {
                 for (key, text) in check::together(&config, variable) {

@@ -19,6 +19,7 @@ mod presence;
 mod problem;
 mod rois;
 mod schema;
+mod sizes;
 mod sources;
 mod stream;
 mod take;

@@ -95,7 +95,8 @@ impl DerefMut for PersonDetector {
 pub(crate) struct Worker {
     /// How persons are found.
     pub(crate) detector: Detector,
-    /// Size of the model that is looked for in model_dir.
+    /// Size of the model: orion, which comes with Orion, or one that is looked for in model_dir. Where model_dir or
+    /// worker_command is set and this is not, it is n.
     pub(crate) size: Size,
     /// Where models are; empty = models/weights beside the worker.
     #[serde(with = "text::Free")]
@@ -137,7 +138,7 @@ impl Default for Worker {
     fn default() -> Self {
         Self {
             detector: Detector::Auto,
-            size: Size::N,
+            size: Size::Orion,
             model_dir: String::new(),
             model_path: String::new(),
             model_path_320: String::new(),

@@ -198,7 +198,7 @@ impl Names<'_> {
             value_template: templates::MODEL,
             command_topic: self.topic("control"),
             command_template: templates::SET_MODEL,
-            options: ["n", "s", "m", "l", "x"].map(str::to_owned).into(),
+            options: ["orion", "n", "s", "m", "l", "x"].map(str::to_owned).into(),
         };
         Entity {
             name: Some("Model size"),
@@ -317,7 +317,7 @@ mod tests {
                 json!({"platform": "select", "name": "Model size", "entity_category": "config", "icon": "mdi:resize",
                     "state_topic": "care/state/ward-1", "value_template": templates::MODEL,
                     "command_topic": "care/control/ward-1", "command_template": templates::SET_MODEL,
-                    "options": ["n", "s", "m", "l", "x"]}),
+                    "options": ["orion", "n", "s", "m", "l", "x"]}),
             ),
             (
                 "picture",

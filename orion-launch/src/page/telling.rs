@@ -60,7 +60,7 @@ mod tests {
         let told = in_force(&json!({"revision": 3, "paused": true, "inference_rate_hz": 5.0, "config": config}));
         let known = |value: &Value| value.as_object().unwrap().values().all(|value| !value.is_null());
         assert!(known(&told), "{told}");
-        assert_eq!((&told["model_size"], &told["auto_focus"]["strategy"]), (&json!("n"), &json!("simple")));
+        assert_eq!((&told["model_size"], &told["auto_focus"]["strategy"]), (&json!("orion"), &json!("simple")));
         assert!(!told.to_string().contains("uri"));
     }
 

@@ -54,7 +54,7 @@ pub struct Ready {
 /// The models of a worker.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Models {
-    /// n, s, m, l or x; none for a worker without models.
+    /// orion, n, s, m, l or x; none for a worker without models.
     #[serde(default)]
     pub size: Option<String>,
     /// File of the large model.

@@ -150,7 +150,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
     },
-    /// Takes another model (n, s, m, l, x), without losing a frame
+    /// Takes another model (orion, n, s, m, l, x), without losing a frame
     SetModel {
         #[arg(value_name = "SIZE", value_parser = words::size)]
         size: Size,

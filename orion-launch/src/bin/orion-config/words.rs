@@ -76,7 +76,7 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
 
 /// A model's size.
 pub(crate) fn size(text: &str) -> Result<Size, String> {
-    serde_json::from_value(text.to_lowercase().into()).map_err(|_| "expected n, s, m, l or x".into())
+    serde_json::from_value(text.to_lowercase().into()).map_err(|_| "expected orion, n, s, m, l or x".into())
 }
 
 /// `x,y,width,height`

@@ -5,7 +5,7 @@ import { element, set } from "./figures.js";
 import { post } from "./live.js";
 import { cause, said } from "./words.js";
 
-const SIZES = ["n", "s", "m", "l", "x"];
+const SIZES = ["orion", "n", "s", "m", "l", "x"];
 const FOCUS = { off: "off", simple: "simple", smoothing: "smoothing", velocity: "velocity" };
 const SIDES = { x: "Left %", y: "Top %", width: "Width %", height: "Height %" };
 

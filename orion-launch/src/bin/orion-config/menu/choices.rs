@@ -68,9 +68,15 @@ pub(super) fn items(state: &Value, several: bool) -> Vec<Choice<Item>> {
 }
 
 /// Sizes with the arithmetic that one look takes, as multiples of n: YOLO11 at 640x640 by its publisher's figures (6.5, 21.5, 68.0,
-/// 86.9 and 194.9 GFLOP).
-const SIZES: [(Size, &str, f64); 5] =
-    [(Size::N, "n", 1.0), (Size::S, "s", 3.3), (Size::M, "m", 10.5), (Size::L, "l", 13.4), (Size::X, "x", 30.0)];
+/// 86.9 and 194.9 GFLOP), and 3.1 of the model that comes with Orion.
+const SIZES: [(Size, &str, f64); 6] = [
+    (Size::Orion, "orion", 0.5),
+    (Size::N, "n", 1.0),
+    (Size::S, "s", 3.3),
+    (Size::M, "m", 10.5),
+    (Size::L, "l", 13.4),
+    (Size::X, "x", 30.0),
+];
 
 /// The sizes and what each costs; `data` is what `get_status` has answered, if it has.
 pub(super) fn sizes(now: &str, data: Option<&Value>) -> Vec<Choice<Size>> {
@@ -78,7 +84,11 @@ pub(super) fn sizes(now: &str, data: Option<&Value>) -> Vec<Choice<Size>> {
     let person = workers.and_then(|workers| workers.iter().find(|worker| worker["processes"][0]["model_size"] == now));
     let measured = person.and_then(|worker| worker["avg_latency_ms"].as_f64()).filter(|ms| *ms > 0.0);
     let of = |(size, name, cost): &(Size, &str, f64)| {
-        let cost = if *cost > 1.0 { format!("about {cost} times the work of n") } else { "the least work".to_owned() };
+        let cost = match size {
+            Size::Orion => "comes with Orion, the least work".to_owned(),
+            Size::N => "about twice the work of orion".to_owned(),
+            _ => format!("about {cost} times the work of n"),
+        };
         let mut text = format!("{name}  640x640, small regions 320x320; {cost}");
         if *name == now {
             text.push_str(&measured.map_or_else(|| "; now".into(), |ms| format!("; now, measured: {ms:.0} ms a look")));
@@ -183,11 +193,11 @@ mod tests {
         let data = json!({"state": {"workers": [{"avg_latency_ms": 41.6, "name": "infer", "processes": [{"model_size": "s"}]}]}});
         let texts: Vec<_> = sizes("s", Some(&data)).into_iter().map(|size| size.text).collect();
         assert_eq!(
-            texts[1],
+            texts[2],
             "s  640x640, small regions 320x320; about 3.3 times the work of n; now, measured: 42 ms a look"
         );
-        assert!(texts[0].ends_with("the least work") && texts[4].contains("30 times"), "{texts:?}");
-        assert!(sizes("n", None)[0].text.ends_with("; now"));
+        assert!(texts[0].ends_with("the least work") && texts[5].contains("30 times"), "{texts:?}");
+        assert!(sizes("n", None)[1].text.ends_with("; now"));
         assert_eq!(workers(Some(&data)).len(), 2);
         assert_eq!(workers(None), [choice("All", None)]);
     }
