@@ -10,7 +10,7 @@ usage() {
 Usage: download_models.sh [--yes] [--dir DIR] [--timeout SECONDS] [--if-missing] [MODEL...]
 
 Models:
-  yolox-nano           YOLOX-Nano, 416x416, 4 MB, Apache-2.0 (the default)
+  yolox-nano           YOLOX-Nano, 416x416, 4 MB, Apache-2.0 (if none is named); size n of the worker
   yolo11n ... yolo11x  YOLO11 in size n, s, m, l or x, exported here to 640 and 320; AGPL-3.0, so it asks first.
                        `yolo11 n s` is short for `yolo11n yolo11s`.
 

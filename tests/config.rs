@@ -287,8 +287,7 @@ fn a_pipeline_of_a_file_is_filled_in() {
     let file = pipelines().join("person.launch").display().to_string();
     bench.write("own.yaml", format!("pipeline_file: {file}\n"));
     let address = format!("rtsp://me:{SECRET}@cam/x");
-    let variables =
-        [("RTSP_URL", address.as_str()), ("INSTANCE_ID", "ward-3"), ("MODEL_DIR", "/m"), ("MQTT_URI", "mqtt://h")];
+    let variables = [("RTSP_URL", address.as_str()), ("INSTANCE_ID", "ward-3"), ("MQTT_URI", "mqtt://h")];
     assert_eq!(bench.print(&["check", "--config", "own.yaml"], &variables), "the configuration is good\n");
     let printed = bench.print(&["print-pipeline", "--config", "own.yaml"], &variables);
     for part in ["rtspsrc location=rtsp://me:***@cam/x protocols=tcp", "orionroi instance-id=ward-3", "uri=mqtt://h"] {

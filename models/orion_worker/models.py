@@ -2,6 +2,7 @@
 """Model files: Orion's own, or found by size and paired, 640 and 320 of one family."""
 
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ FAMILIES = ("yolo11", "yolov8", "yolox")
 OWN = "orion"
 """The size that stands for the network that comes with Orion."""
 
-SHIPPED = Path(__file__).resolve().parent.parent
-"""Where Orion's own model is, unless the model directory has one."""
+SHIPPED = (Path(__file__).resolve().parent.parent, Path(sys.prefix, "share", "orion", "models"))
+"""Where Orion's own model is, unless the model directory has one: beside this package, or where pip has put it."""
 
 _NAMED = re.compile(
     r"(?P<family>yolo11|yolov8|yolox)[-_]?(?P<size>[nsmlx])(?P<extra>(_[A-Za-z0-9]+)*)"
@@ -94,9 +95,10 @@ def find(directory: Path, size: str) -> ModelFiles:
 
 
 def _own(directory: Path) -> ModelFiles:
-    for place in (directory, SHIPPED):
+    places = (directory, *SHIPPED)
+    for place in places:
         large, small = (place / f"orion_person_{side}.onnx" for side in (640, 320))
         if large.is_file():
             return ModelFiles(OWN, large, small if small.is_file() else None)
-    text = f"Orion's own model, orion_person_640.onnx, is neither in {directory} nor in {SHIPPED}"
+    text = f"Orion's own model, orion_person_640.onnx, is in none of {', '.join(map(str, places))}"
     raise ModelError(f"{text}; install Orion again, or set model-size and model-dir to those of another")

@@ -37,21 +37,21 @@ def test_a_folder_named_by_the_environment_counts_as_well(monkeypatch):
 
 def test_it_comes_with_the_worker(tmp_path):
     files = models.find(tmp_path / "nowhere", "orion")
-    assert (files.size, files.file_640.parent, files.file_640.is_file()) == ("orion", models.SHIPPED, True)
+    assert (files.size, files.file_640.parent, files.file_640.is_file()) == ("orion", models.SHIPPED[0], True)
     assert files.file_320.name == "orion_person_320.onnx"
     assert models.size_of(files.file_640.name) == "orion"
 
 
 def test_one_in_the_folder_goes_before_it(tmp_path):
-    shutil.copy(models.SHIPPED / "orion_person_640.onnx", tmp_path)
+    shutil.copy(models.SHIPPED[0] / "orion_person_640.onnx", tmp_path)
     files = models.find(tmp_path, "orion")
     assert (files.file_640.parent, files.file_320) == (tmp_path, None)
 
 
 def test_an_installation_without_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "SHIPPED", tmp_path / "share")
+    monkeypatch.setattr(models, "SHIPPED", (tmp_path / "share",))
     with pytest.raises(
-        ModelError, match=f"neither in {tmp_path} nor in {tmp_path}/share; install Orion again"
+        ModelError, match=f"in none of {tmp_path}, {tmp_path}/share; install Orion again"
     ):
         models.find(tmp_path, "orion")
 
