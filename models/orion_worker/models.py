@@ -16,7 +16,7 @@ OWN = "orion"
 """The size that stands for the network that comes with Orion."""
 
 SHIPPED = (Path(__file__).resolve().parent.parent, Path(sys.prefix, "share", "orion", "models"))
-"""Where Orion's own model is, unless the model directory has one: beside this package, or where pip has put it."""
+"""Where Orion's own model is: beside this package, or where pip has put it; a model directory goes before."""
 
 _NAMED = re.compile(
     r"(?P<family>yolo11|yolov8|yolox)[-_]?(?P<size>[nsmlx])(?P<extra>(_[A-Za-z0-9]+)*)"
