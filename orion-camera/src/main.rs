@@ -18,14 +18,15 @@ use clap::Parser;
 use crate::{
     clip::Clip,
     picture::{Codec, Picture},
-    scene::Pattern,
+    scene::{Pattern, Scene},
     server::{Content, Server},
     stop::Signals,
 };
 
 /// Serves one RTSP stream and prints its address on standard output once it listens.
 ///
-/// It serves until SIGINT or SIGTERM, or until its standard input ends where that is a pipe.
+/// It serves until SIGINT or SIGTERM, or until its standard input ends where that is a pipe. Lines there change what the test
+/// picture shows: `show PATTERN`, or `freeze`, the picture of that moment until the next `show`.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -67,16 +68,22 @@ struct Arguments {
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let signals = Signals::hold()?;
     gst::init().context("GStreamer does not start")?;
+    let scene = Scene::new(arguments.pattern);
     let content = match arguments.clip {
         Some(path) => Content::Clip(Clip::open(&path)?),
         None => {
-            let Arguments { pattern, codec, width, height, fps, .. } = arguments;
-            Content::Picture(Picture::new(pattern, codec, width, height, fps)?.changing(arguments.resolution_change))
+            let Arguments { codec, width, height, fps, .. } = arguments;
+            Content::Picture(Picture::new(scene.clone(), codec, width, height, fps)?.changing(arguments.resolution_change))
         }
     };
     let login = arguments.user.zip(arguments.password);
     let server = Server::start(content, arguments.address, arguments.port, login)?;
-    signals.quit(server.main_loop())?;
+    signals.quit(server.main_loop(), move |line| {
+        if let Err(error) = scene.order(line) {
+            // Standard error may be closed; then nobody is there to be told.
+            let _ = writeln!(std::io::stderr(), "orion-camera: {error}");
+        }
+    })?;
     writeln!(std::io::stdout(), "{}", server.url()).context("cannot print the address on standard output")?;
     server.serve();
     Ok(())

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use gst::prelude::*;
 use thiserror::Error;
 
-use crate::scene::Pattern;
+use crate::scene::Scene;
 
 /// How a stream is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -98,7 +98,7 @@ const SIZE: &str = "size";
 /// A test picture, encoded live.
 #[derive(Debug)]
 pub(crate) struct Picture {
-    pattern: Pattern,
+    scene: Scene,
     launch: String,
     sizes: [gst::Caps; 2],
     /// Frames after which it is half as large, or as large as before.
@@ -107,12 +107,12 @@ pub(crate) struct Picture {
 
 impl Picture {
     /// Checks the numbers and finds an encoder.
-    pub(crate) fn new(pattern: Pattern, codec: Codec, width: u32, height: u32, fps: u32) -> Result<Self, PictureError> {
-        Self::with(pattern, codec, width, height, fps, is_installed)
+    pub(crate) fn new(scene: Scene, codec: Codec, width: u32, height: u32, fps: u32) -> Result<Self, PictureError> {
+        Self::with(scene, codec, width, height, fps, is_installed)
     }
 
     fn with(
-        pattern: Pattern,
+        scene: Scene,
         codec: Codec,
         width: u32,
         height: u32,
@@ -140,8 +140,8 @@ impl Picture {
                 .field("framerate", gst::Fraction::new(fps as i32, 1))
                 .build()
         };
-        let launch = format!("( {} ! capsfilter name={SIZE} caps=\"{size}\" ! {encoder} )", pattern.source());
-        Ok(Self { pattern, launch, sizes: [caps(1), caps(2)], change: None })
+        let launch = format!("( {} ! capsfilter name={SIZE} caps=\"{size}\" ! {encoder} )", Scene::launch());
+        Ok(Self { scene, launch, sizes: [caps(1), caps(2)], change: None })
     }
 
     /// Changes its size every so many frames, in mid-stream.
@@ -149,11 +149,11 @@ impl Picture {
         Self { change, ..self }
     }
 
-    /// Lets a new media show noise or change its size, if that is wanted.
+    /// Lets a new media show the scene, and change its size if that is wanted.
     pub(crate) fn configure(&self, element: &gst::Element) {
-        let filter = element.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name(SIZE));
-        let Some(pad) = filter.and_then(|filter| filter.static_pad("src")) else { return };
-        self.pattern.play_on(&pad);
+        let Some(media) = element.downcast_ref::<gst::Bin>() else { return };
+        let Some(pad) = media.by_name(SIZE).and_then(|filter| filter.static_pad("src")) else { return };
+        self.scene.play_in(media, &pad);
         let Some(change) = self.change else { return };
         let (sizes, mut frames, mut now) = (self.sizes.clone(), 0, 0);
         let changer = Mutex::new(move |filter: &gst::Element| {
@@ -199,12 +199,13 @@ fn is_installed(element: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scene::Pattern;
 
     #[test]
     fn takes_the_best_encoder_that_is_installed() {
         gst::init().unwrap();
         let launch = |codec, have: &'static str| {
-            Picture::with(Pattern::Ball, codec, 640, 480, 15, |name| have.contains(name)).map(|p| p.launch)
+            Picture::with(Scene::new(Pattern::Ball), codec, 640, 480, 15, |name| have.contains(name)).map(|p| p.launch)
         };
         assert!(launch(Codec::H264, "x264enc openh264enc").unwrap().contains("! x264enc tune=zerolatency"));
         assert!(launch(Codec::H264, "openh264enc").unwrap().contains("gop-size=15 ! rtph264pay"));
@@ -219,9 +220,9 @@ mod tests {
     #[test]
     fn odd_sides_are_refused_by_name() {
         gst::init().unwrap();
-        let error = Picture::with(Pattern::Ball, Codec::H264, 640, 481, 15, |_| true).unwrap_err().to_string();
+        let error = Picture::with(Scene::new(Pattern::Ball), Codec::H264, 640, 481, 15, |_| true).unwrap_err().to_string();
         assert!(error.starts_with("--height 481"), "{error}");
-        let error = Picture::with(Pattern::Ball, Codec::Mjpeg, 644, 480, 15, |_| true).unwrap_err().to_string();
+        let error = Picture::with(Scene::new(Pattern::Ball), Codec::Mjpeg, 644, 480, 15, |_| true).unwrap_err().to_string();
         assert!(error.starts_with("--width 644: MJPEG"), "{error}");
     }
 }

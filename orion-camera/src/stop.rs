@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! When to stop: signals, and the end of standard input.
+//! When to stop: signals, and the end of standard input; what else is read there.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Context;
 use gst::glib;
@@ -9,6 +9,9 @@ use nix::sys::{
     signal::{SigSet, Signal},
     stat::{SFlag, fstat},
 };
+
+/// No line is longer, bytes.
+const LONGEST: u64 = 256;
 
 /// SIGINT and SIGTERM, kept from ending the process on the spot.
 pub(crate) struct Signals(SigSet);
@@ -21,8 +24,13 @@ impl Signals {
         Ok(Self(signals))
     }
 
-    /// Quits `main_loop` on the first signal, or when standard input ends. The threads for it end with the process.
-    pub(crate) fn quit(self, main_loop: &glib::MainLoop) -> anyhow::Result<()> {
+    /// Quits `main_loop` on the first signal, or when standard input ends, whose lines go to `read`. The threads for it end
+    /// with the process.
+    pub(crate) fn quit(
+        self,
+        main_loop: &glib::MainLoop,
+        read: impl Fn(&str) + Send + 'static,
+    ) -> anyhow::Result<()> {
         let quit = main_loop.clone();
         thread("signals", move || {
             // An error is a signal set that the kernel does not know: then there is nothing to wait for.
@@ -34,8 +42,12 @@ impl Signals {
         if kind.is_ok_and(|kind| kind == SFlag::S_IFIFO.bits() || kind == SFlag::S_IFSOCK.bits()) {
             let quit = main_loop.clone();
             thread("stdin", move || {
-                let mut bytes = [0; 256];
-                while matches!(std::io::stdin().read(&mut bytes), Ok(read) if read > 0) {}
+                let mut input = BufReader::new(std::io::stdin());
+                let mut line = Vec::new();
+                while matches!(input.by_ref().take(LONGEST).read_until(b'\n', &mut line), Ok(length) if length > 0) {
+                    read(&String::from_utf8_lossy(&line));
+                    line.clear();
+                }
                 quit_soon(quit);
             })?;
         }

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Plays one scenario, takes the times, and holds what has happened against what must always be true."""
+
+import contextlib
+import itertools
+import tempfile
+import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import scenario as kinds
+from running import wait_for
+from scenario import Scenario
+from stage import BLACK_S, EVIDENCE_S, FROZEN_S, Stage
+
+NO_LOSS = {"rate_limit", "paused", "shutdown"}
+"""Causes that are wanted, or belong to the end of the scenario."""
+
+_ANSWER_S = 5.0
+
+
+@dataclass
+class Outcome:
+    """What one scenario has shown; times in seconds."""
+
+    name: str
+    family: str
+    injected: str
+    noticed_s: float | None = None
+    told: str = ""
+    results_s: float | None = None
+    well_s: float | None = None
+    lost: dict[str, int] = field(default_factory=dict)
+    balanced: bool = False
+    took_s: float = 0.0
+    missing: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems and not self.missing
+
+
+def measure(one: Scenario, family: str) -> Outcome:
+    """Plays it."""
+    outcome = Outcome(one.name, family, one.injected)
+    if one.needs and (missing := one.needs()):
+        outcome.missing = missing
+        return outcome
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="orion-fault-") as folder:
+        stage = None
+        try:
+            stage = Stage(
+                Path(folder), one.config, _camera(one), one.prefix, one.env, one.camera_env, one.bad_worker
+            )
+            _Play(one, stage, outcome).run()
+        except Exception as error:  # noqa: BLE001 (whatever goes wrong is the scenario's outcome)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            outcome.problems.append(f"{type(error).__name__} at {where.name}:{where.lineno}: {error}")
+            if stage and stage.daemon and str(error) and "\n" not in str(error):
+                outcome.problems.append(stage.daemon.program.output[-1500:])
+        finally:
+            if stage:
+                stage.close()
+    outcome.took_s = time.monotonic() - began
+    return outcome
+
+
+def _camera(one: Scenario) -> tuple[object, ...]:
+    return one.camera if "--pattern" in one.camera else ("--pattern", "night" if one.empty else "ball", *one.camera)
+
+
+class _Play:
+    def __init__(self, one: Scenario, stage: Stage, outcome: Outcome) -> None:
+        self.one, self.stage, self.outcome = one, stage, outcome
+
+    def run(self) -> None:
+        one, stage = self.one, self.stage
+        self._well("at the start", 20)
+        if one.before:
+            one.before(stage)
+        struck = time.monotonic()
+        one.fault(stage)
+        self._notice(struck)
+        if one.hold:
+            time.sleep(one.hold)
+        if not one.deaf:
+            self._answers("while the fault lasts")
+        ends = time.monotonic()
+        if one.end:
+            one.end(stage)
+        over = time.monotonic()
+        self._recover(over)
+        if one.after:
+            one.after(stage)
+        self._answers("when it is over")
+        self._absences(struck, ends)
+        self._check(bool(self.stage.zombies()), f"zombies: {stage.zombies()}")
+        self._end()
+
+    def _check(self, wrong: bool, text: str) -> None:
+        if wrong:
+            self.outcome.problems.append(text)
+
+    def _notice(self, struck: float) -> None:
+        def look() -> tuple[float, str] | None:
+            return next(self.one.told(self.stage, struck), None)
+
+        try:
+            at, words = wait_for("what is to be told", look, self.one.within)
+        except AssertionError:
+            said = [words for _, words in itertools.islice(self._anything(struck), 8)]
+            raise AssertionError(f"not told within {self.one.within} s; what was said: {said}") from None
+        self.outcome.noticed_s, self.outcome.told = at - struck, words
+
+    def _anything(self, after: float) -> Any:
+        """What a person would have seen."""
+        for kind in ("health", "presence", "status"):
+            for at, said in self.stage.said(after, kind):
+                yield at, f"{kind} {said}"
+        for at, state in self.stage.poll.looks:
+            if at >= after and state["reasons"]:
+                yield at, f"/readyz {state['reasons']}"
+        yield from ((at, line) for at, line in self.stage.lines(after) if "WARN" in line or "ERROR" in line)
+
+    def _state(self) -> dict[str, Any]:
+        looks = self.stage.poll.looks
+        return looks[-1][1] if looks else {"status": "none yet", "reasons": []}
+
+    def _well(self, when: str, seconds: float, after: float = 0.0) -> None:
+        """Results come, presence is known, and the daemon calls itself healthy."""
+        expected = "absent" if self.one.empty else "present"
+
+        def well() -> bool:
+            told = [said for _, said in self.stage.said(0, "presence") if said]
+            fresh = bool(self.stage.poll.looks) and self.stage.poll.looks[-1][0] > after
+            known = bool(told) and told[-1]["state"] == expected
+            return fresh and self._state()["status"] == "healthy" and known
+
+        try:
+            wait_for(when, well, seconds)
+        except AssertionError:
+            told = [said for _, said in self.stage.said(0, "presence")][-1:]
+            raise AssertionError(f"not well {when} within {seconds:.0f} s: {self._state()['reasons']} {told}") from None
+
+    def _fresh(self, over: float, wall: float) -> tuple[float, dict] | None:
+        """The first result of a picture that was taken after that moment."""
+        for at, result in self.stage.results(over):
+            captured = datetime.fromisoformat(result["timestamp"][:26] + "+00:00").timestamp()
+            if self.one.clock or captured >= wall:
+                return at, result
+        return None
+
+    def _recover(self, over: float) -> None:
+        if not self.one.flows:
+            self.outcome.well_s = 0.0
+            return
+        wall = time.time() - (time.monotonic() - over)
+        at, _ = wait_for("a result after the fault", lambda: self._fresh(over, wall), self.one.back)
+        self.outcome.results_s = at - over
+        left = self.one.back - (time.monotonic() - over)
+        self._well("again", max(left, 0.1), over)
+        self.outcome.well_s = time.monotonic() - over
+
+    def _answers(self, when: str) -> None:
+        """It is never silent on care/health."""
+        try:
+            id = self.stage.daemon.send("get_status")
+            answer = self.stage.daemon.ack(id, _ANSWER_S)
+        except (AssertionError, OSError) as error:
+            self.outcome.problems.append(f"no answer on care/health {when}: {str(error)[:200]}")
+        else:
+            self._check(answer["status"] != "success", f"get_status {when}: {answer}")
+
+    def _absences(self, struck: float, ends: float) -> None:
+        """Never `absent` where somebody is, nor where nobody looks."""
+        told = [(at, said) for at, said in self.stage.said(0, "presence") if said]
+        absent = [(at, said) for at, said in told if said["state"] == "absent"]
+        if not self.one.empty:
+            self._check(bool(absent), f"absent, though somebody is there: {absent[:1]}")
+            return
+        for _, said in absent:
+            old = said["evidence_age_ms"] is None or said["evidence_age_ms"] > 1000 * EVIDENCE_S
+            self._check(old, f"absent without a recent look: {said}")
+        if self.one.blind:
+            # A frozen or black picture is one only when it has stayed so; looks count until they are too old.
+            least = struck + EVIDENCE_S + max(FROZEN_S, BLACK_S) + 1
+            standing = [(at, said) for at, said in told if at < ends]
+            late = [said for at, said in standing if at > least and said["state"] == "absent"]
+            stays = ends > least and standing and standing[-1][1]["state"] == "absent"
+            self._check(bool(late or stays), f"absent of a camera that is not seen: {standing[-1]}")
+
+    def _end(self) -> None:
+        """It stops in order; the books add up, and with what was heard."""
+        one, stage, daemon = self.one, self.stage, self.stage.daemon
+        stage.poll.end()
+        daemon.stop(seconds=8)
+        with contextlib.suppress(AssertionError):
+            daemon.wait_for_line = None
+        books = daemon.books()
+        self.outcome.balanced = not any(book["in_flight"] for book in books.values())
+        self._check(not self.outcome.balanced, f"frames in flight at the end: {books}")
+        sent, taken = books["infer"]["forwarded"], books["sink"]["received"]
+        self._check(sent != taken, f"{sent} results made, {taken} taken by the sink")
+        lost: Counter[str] = Counter()
+        for name in ("infer", "sink"):
+            lost.update({c: n for c, n in books[name]["dropped"].items() if c not in NO_LOSS})
+        self.outcome.lost = dict(lost)
+        time.sleep(0.1)
+        results = [result for _, result in stage.results(0)]
+        if one.restarts:
+            results = [result for topic, result in stage.listener.messages[stage.began :] if "inferences" in topic]
+        numbers = {result["frame_seq"] for result in results}
+        forwarded = books["sink"]["forwarded"]
+        if not one.restarts:
+            self._check(len(numbers) > forwarded + books["sink"]["dropped"].get("shutdown", 0) + sum(lost.values()),
+                        f"{len(numbers)} results heard, {forwarded} in the book")
+            self._check(not one.forgets and len(numbers) < forwarded,
+                        f"{forwarded} results acknowledged, {len(numbers)} heard")
+            self._gaps(results, books)
+        text = daemon.program.output
+        for wrong in ("panicked", "CRITICAL", "DOES NOT ADD UP"):
+            self._check(wrong in text, f"{wrong} in the log: {text[text.find(wrong) - 200 :][:600]}")
+        stage.listener.close()
+
+    def _gaps(self, results: list[dict[str, Any]], books: dict[str, Any]) -> None:
+        """Frames without a result are told of by the result that follows, or stand in the sink's book."""
+        once = {result["frame_seq"]: result for result in reversed(results)}
+        ordered = [once[number] for number in sorted(once)]
+        missing = told = 0
+        for before, after in itertools.pairwise(ordered):
+            missing += after["frame_seq"] - before["frame_seq"] - 1
+            told += sum(after["lost_since_last"].values())
+        beside = sum(books["sink"]["dropped"].values())
+        wrong = missing > told + beside and not self.one.forgets
+        self._check(wrong, f"{missing} frames are missing between results, {told} are told of, {beside} dropped behind")
+
+
+__all__ = ["Outcome", "kinds", "measure"]
