@@ -57,7 +57,7 @@ impl Codec {
                 encoder(
                     "x264enc",
                     "gstreamer1.0-plugins-ugly",
-                    format!("tune=zerolatency speed-preset=superfast pass=qual quantizer=21 key-int-max={key_frames}"),
+                    format!("tune=zerolatency speed-preset=superfast pass=quant quantizer=21 key-int-max={key_frames}"),
                 ),
                 encoder(
                     "openh264enc",

@@ -156,6 +156,8 @@ SCENARIOS = [
     Scenario(
         name="picture freezes",
         injected="the camera sends the same picture again and again, with new times",
+        # Longer than the encoder goes on to improve a picture that stands still.
+        config={"presence": {"absent_after_s": 4}},
         fault=lambda stage: stage.camera.order("freeze"),
         told=presence("frozen"),
         end=lambda stage: stage.camera.order("show ball"),

@@ -3,6 +3,7 @@
 
 import contextlib
 import itertools
+import json
 import tempfile
 import time
 import traceback
@@ -34,6 +35,7 @@ class Outcome:
     told: str = ""
     results_s: float | None = None
     well_s: float | None = None
+    control_s: float | None = None
     lost: dict[str, int] = field(default_factory=dict)
     balanced: bool = False
     took_s: float = 0.0
@@ -98,7 +100,7 @@ class _Play:
         self._recover(over)
         if one.after:
             one.after(stage)
-        self._answers("when it is over")
+        self._controls(over)
         self._absences(struck, ends)
         self._check(bool(self.stage.zombies()), f"zombies: {stage.zombies()}")
         self._end()
@@ -116,7 +118,9 @@ class _Play:
         except AssertionError:
             said = [words for _, words in itertools.islice(self._anything(struck), 8)]
             raise AssertionError(f"not told within {self.one.within} s; what was said: {said}") from None
-        self.outcome.noticed_s, self.outcome.told = at - struck, words
+        self.outcome.told = words
+        # Of what nobody is told there is no time.
+        self.outcome.noticed_s = None if words.startswith("nothing") else at - struck
 
     def _anything(self, after: float) -> Any:
         """What a person would have seen."""
@@ -140,7 +144,8 @@ class _Play:
             told = [said for _, said in self.stage.said(0, "presence") if said]
             fresh = bool(self.stage.poll.looks) and self.stage.poll.looks[-1][0] > after
             known = bool(told) and told[-1]["state"] == expected
-            return fresh and self._state()["status"] == "healthy" and known
+            online = [said for _, said in self.stage.said(0, "status")][-1:] == ["online"]
+            return fresh and self._state()["status"] == "healthy" and known and online
 
         try:
             wait_for(when, well, seconds)
@@ -177,6 +182,19 @@ class _Play:
         else:
             self._check(answer["status"] != "success", f"get_status {when}: {answer}")
 
+    def _controls(self, over: float) -> None:
+        """Commands are answered again. One that is sent before the daemon has subscribed again is heard by nobody."""
+
+        def answered() -> bool:
+            id = self.stage.daemon.send("get_status")
+            with contextlib.suppress(AssertionError):
+                return self.stage.daemon.ack(id, 0.5)["status"] == "success"
+            return False
+
+        left = max(self.one.back - (time.monotonic() - over), 1)
+        wait_for("an answer on care/health when it is over", answered, left)
+        self.outcome.control_s = time.monotonic() - over
+
     def _absences(self, struck: float, ends: float) -> None:
         """Never `absent` where somebody is, nor where nobody looks."""
         told = [(at, said) for at, said in self.stage.said(0, "presence") if said]
@@ -200,8 +218,6 @@ class _Play:
         one, stage, daemon = self.one, self.stage, self.stage.daemon
         stage.poll.end()
         daemon.stop(seconds=8)
-        with contextlib.suppress(AssertionError):
-            daemon.wait_for_line = None
         books = daemon.books()
         self.outcome.balanced = not any(book["in_flight"] for book in books.values())
         self._check(not self.outcome.balanced, f"frames in flight at the end: {books}")
@@ -222,23 +238,23 @@ class _Play:
                         f"{len(numbers)} results heard, {forwarded} in the book")
             self._check(not one.forgets and len(numbers) < forwarded,
                         f"{forwarded} results acknowledged, {len(numbers)} heard")
-            self._gaps(results, books)
+            self._gaps(results)
         text = daemon.program.output
         for wrong in ("panicked", "CRITICAL", "DOES NOT ADD UP"):
             self._check(wrong in text, f"{wrong} in the log: {text[text.find(wrong) - 200 :][:600]}")
         stage.listener.close()
 
-    def _gaps(self, results: list[dict[str, Any]], books: dict[str, Any]) -> None:
-        """Frames without a result are told of by the result that follows, or stand in the sink's book."""
+    def _gaps(self, results: list[dict[str, Any]]) -> None:
+        """Frames without a result are told of: by the result that follows, or by a record of their own."""
         once = {result["frame_seq"]: result for result in reversed(results)}
         ordered = [once[number] for number in sorted(once)]
-        missing = told = 0
-        for before, after in itertools.pairwise(ordered):
-            missing += after["frame_seq"] - before["frame_seq"] - 1
-            told += sum(after["lost_since_last"].values())
-        beside = sum(books["sink"]["dropped"].values())
-        wrong = missing > told + beside and not self.one.forgets
-        self._check(wrong, f"{missing} frames are missing between results, {told} are told of, {beside} dropped behind")
+        missing = {n for one, two in itertools.pairwise(ordered) for n in range(one["frame_seq"] + 1, two["frame_seq"])}
+        told = sum(sum(result["lost_since_last"].values()) for result in ordered[1:])
+        records = {json.dumps(gap, sort_keys=True): gap for _, gap in self.stage.gaps(0)}.values()
+        ranges = [one for gap in records for one in gap["ranges"]]
+        beside = {number for one in ranges for number in range(one["first"], one["last"] + 1)} & missing
+        wrong = len(missing) != told + len(beside) and not self.one.forgets
+        self._check(wrong, f"{len(missing)} frames without a result, {told} told by results, {len(beside)} by records")
 
 
 __all__ = ["Outcome", "kinds", "measure"]

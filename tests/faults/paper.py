@@ -17,5 +17,6 @@ def line(outcome: Outcome) -> str:
         return f"SKIP {outcome.name}: {outcome.missing}"
     verdict = "ok  " if outcome.passed else "FAIL"
     times = f"noticed {seconds(outcome.noticed_s)}, results {seconds(outcome.results_s)}, well {seconds(outcome.well_s)}"
+    times += f", control {seconds(outcome.control_s)}"
     text = f"{verdict} {outcome.name}: {times}, lost {lost(outcome)} ({outcome.took_s:.0f} s) | {outcome.told[:150]}"
     return "\n     ".join([text, *outcome.problems])

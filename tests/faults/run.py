@@ -14,13 +14,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 import broker  # noqa: E402  (these need the path above)
 import camera  # noqa: E402
 import machine  # noqa: E402
 import paper  # noqa: E402
-import stage  # noqa: E402, F401
 import worker  # noqa: E402
 from measure import Outcome, measure  # noqa: E402
 from scenario import Scenario  # noqa: E402

@@ -133,6 +133,17 @@ def lost(cause: str) -> Told:
     return look
 
 
+def given_up(cause: str) -> Told:
+    """A record of results that were made and will never come."""
+
+    def look(stage: Stage, after: float) -> Iterator[tuple[float, str]]:
+        for at, gap in stage.gaps(after):
+            if gap["cause"] == cause:
+                yield at, f"gap record: {gap['frames']} results given up ({cause})"
+
+    return look
+
+
 def ack(pattern: str) -> Told:
     """A refusal as an answer to a command."""
 

@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,13 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "e2e"))
+from daemon import Daemon, merged
+from mqtt import Broker, Listener
+from proxy import Proxy
+from running import BUILT, Program, wait_for, zombies
 
-from daemon import Daemon, merged  # noqa: E402  (these need the path above)
-from mqtt import Broker, Listener  # noqa: E402
-from proxy import Proxy  # noqa: E402
-from running import BUILT, Program, wait_for, zombies  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 EVIDENCE_S, FROZEN_S, BLACK_S = 3.0, 3.0, 1.0
 
@@ -71,6 +71,21 @@ class Heard(Program):
         super().kill()
 
 
+class Mosquitto(Broker):
+    """A broker whose rules change."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._rules = self._config.read_text()
+
+    def configure(self, access: str) -> None:
+        """Who may come in from its next start on."""
+        self._config.write_text(self._rules.replace("allow_anonymous true\n", access))
+
+    def signal(self, number: int) -> None:
+        self._program.signal(number)
+
+
 class Ear(Listener):
     """A listener that knows when each message came, and comes back by itself."""
 
@@ -110,8 +125,10 @@ class Camera:
     def start(self, *arguments: object) -> None:
         """Starts it, or another one at its place."""
         self.arguments = arguments or self.arguments
-        fixed = ("--fps", 15, "--width", 320, "--height", 240)
-        self._program = Heard([BUILT / "orion-camera", *fixed, *map(str, self.arguments)], self.env)
+        words = [BUILT / "orion-camera", *map(str, self.arguments)]
+        for name, value in (("--fps", 15), ("--width", 320), ("--height", 240)):
+            words += [] if name in words else [name, value]
+        self._program = Heard(words, self.env)
         port = int(self._program.wait_for_line(r"^rtsp://[\d.]+:(\d+)/camera$")[1])
         if self.proxy is None:
             self.proxy = Proxy(port)
@@ -184,7 +201,7 @@ class Stage:
         self._prefix, self._env = [str(word) for word in prefix], dict(env or {})
         self._started: list[Program] = []
         self._undo = contextlib.ExitStack()
-        self.broker = Broker(folder)
+        self.broker = Mosquitto(folder)
         self.listener: Ear | None = None
         self.daemon: Daemon | None = None
         self.poll: Poll | None = None
@@ -244,12 +261,14 @@ class Stage:
         self.proxy.refuse()
         self.broker.stop()
 
-    def broker_returns(self) -> None:
+    def broker_returns(self, heard: bool = True) -> None:
         """It has forgotten everything; the ear is there before the daemon, so that nothing is missed."""
         before = self.listener.subscribed
         self.broker.start()
-        self.listener.back(before)
+        if heard:
+            self.listener.back(before)
         self.proxy.accept()
+
 
     def at_end(self, undo: Callable[[], object]) -> None:
         """What is to be undone when the scenario is over."""
@@ -268,7 +287,13 @@ class Stage:
     def results(self, after: float) -> Iterator[tuple[float, dict[str, Any]]]:
         start = f"care/inferences/{self.daemon.id}/"
         for at, (heard, message) in zip(self.listener.times, list(self.listener.messages), strict=False):
-            if at >= after and heard.startswith(start):
+            if at >= after and heard.startswith(start) and "frame_seq" in message:
+                yield at, message
+
+    def gaps(self, after: float) -> Iterator[tuple[float, dict[str, Any]]]:
+        """Records of results that were given up."""
+        for at, (heard, message) in zip(self.listener.times, list(self.listener.messages), strict=False):
+            if at >= after and heard == f"care/inferences/{self.daemon.id}/gap":
                 yield at, message
 
     def lines(self, after: float) -> Iterator[tuple[float, str]]:
@@ -301,5 +326,8 @@ class Stage:
 def has(program: str) -> bool:
     return shutil.which(program) is not None
 
+
+# It tells of each answer that came too late for a command.
+logging.getLogger("paho").setLevel(logging.CRITICAL)
 
 HANG, GO = signal.SIGSTOP, signal.SIGCONT
