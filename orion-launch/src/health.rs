@@ -56,6 +56,9 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
             find(Health::Unhealthy, format!("{} has no worker", worker.name));
         }
     }
+    if let Some(age) = state.unseen_s {
+        find(Health::Unhealthy, format!("no frame was looked at for {age:.1} s: workers give no results"));
+    }
     if !state.broker.connected && !state.broker.uri.is_empty() {
         let error = match state.broker.last_error.as_str() {
             "" => String::new(),
@@ -104,6 +107,7 @@ mod tests {
                 ..Worker::default()
             }],
             presence: None,
+            unseen_s: None,
             ledger: Vec::new(),
         }
     }
@@ -114,6 +118,15 @@ mod tests {
         assert_eq!(judge(&slow).status, Health::Unhealthy);
         slow.stream.stall_timeout_s = 15.0;
         assert_eq!(judge(&slow).status, Health::Healthy);
+    }
+
+    #[test]
+    fn workers_that_are_ready_and_give_no_results_see_nobody() {
+        let mut state = state(Some(0.1), true, &["ready"], true);
+        state.unseen_s = Some(12.34);
+        let verdict = judge(&state);
+        assert_eq!(verdict.status, Health::Unhealthy);
+        assert_eq!(verdict.reasons, ["no frame was looked at for 12.3 s: workers give no results"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ const STALL_TIMEOUT_S: f64 = 2.0;
 struct State {
     stall_timeout_s: Option<f64>,
     presence: Option<Presence>,
+    unseen_s: Option<f64>,
     /// By element.
     restarts: BTreeMap<String, u64>,
 }
@@ -47,6 +48,16 @@ impl Record {
     /// See [`Record::set_presence`].
     pub(crate) fn presence(&self) -> Option<Presence> {
         self.lock().presence.clone()
+    }
+
+    /// The newest look is so old (s) that it counts for nothing; none = it is not.
+    pub(crate) fn set_unseen_s(&self, seconds: Option<f64>) {
+        self.lock().unseen_s = seconds;
+    }
+
+    /// See [`Record::set_unseen_s`].
+    pub(crate) fn unseen_s(&self) -> Option<f64> {
+        self.lock().unseen_s
     }
 
     /// The watchdog has had an element's workers started anew so often.

@@ -31,6 +31,9 @@ pub(crate) struct Snapshot {
     pub(crate) workers: Vec<Worker>,
     /// What can be said of persons; none = it is not looked for.
     pub(crate) presence: Option<Presence>,
+    /// Workers take frames, and the last look is so old that it counts for nothing, s.
+    #[serde(skip)]
+    pub(crate) unseen_s: Option<f64>,
     pub(crate) ledger: Vec<Book>,
 }
 
@@ -222,6 +225,7 @@ impl Status {
             broker: Broker { uri: self.broker_uri.clone(), ..Broker::default() },
             workers: Vec::new(),
             presence: self.record.presence(),
+            unseen_s: self.record.unseen_s(),
             ledger: vec![Book::of_ledger("source", &gate)],
         };
         for element in &self.elements {

@@ -103,6 +103,7 @@ impl Vigil {
             if !std::mem::replace(&mut self.silent, true) {
                 voice.presence(None);
                 status.record.set_presence(None);
+                status.record.set_unseen_s(None);
                 // Nobody listens to what is seen meanwhile.
                 self.presenter = Presenter::new(&config.instance_id, eye::now(), wall());
             }
@@ -123,6 +124,11 @@ impl Vigil {
             self.cause = cause;
             voice.presence(Some(&presence));
         }
+        // A look that is recent but not at the whole frame is no fault of the workers'.
+        let timeout = rules.looks.evidence_timeout;
+        let age = presence.evidence_age_ms.map(Duration::from_millis).filter(|age| *age > timeout);
+        let unseen = age.filter(|_| presence.reason == Some(Reason::EvidenceTooOld));
+        status.record.set_unseen_s(unseen.map(|age| age.as_secs_f64()));
         status.record.set_presence(Some(presence));
     }
 }

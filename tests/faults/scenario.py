@@ -4,6 +4,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stage import Stage
@@ -53,6 +54,10 @@ class Scenario:
     """Words before the daemon's command line."""
     env: Mapping[str, str] = field(default_factory=dict)
     camera_env: Mapping[str, str] = field(default_factory=dict)
+    setup: Callable[[Path], None] | None = None
+    """Prepares the scenario's folder, before anything is started; texts have it as {folder}."""
+    teardown: Callable[[Path], None] | None = None
+    """Undoes that, when everything has ended."""
     before: Act | None = None
     """Before the fault, when all is well."""
     after: Act | None = None

@@ -89,6 +89,15 @@ fn size(job: &Job, result: &InferenceResult) -> Option<(u32, u32)> {
     job.size.or_else(|| told("frame_width").zip(told("frame_height")))
 }
 
+/// What is wrong with an answer whose boxes all lie outside the frame: without them it would say that nobody is there.
+pub(super) fn stray(job: &Job, result: &InferenceResult) -> Option<String> {
+    let (width, height) = size(job, result)?;
+    let first = result.all_outside(width, height)?;
+    let (x, y) = (first.x, first.y);
+    let count = result.data.count;
+    Some(format!("unreadable answer: all boxes ({count}) lie outside the frame of {width}x{height} px, the first at {x}, {y}"))
+}
+
 /// What `orionroi` is told of an answer, with its own number; none where no `orionroi` planned the frame.
 pub(super) fn feedback(job: &Job, result: &InferenceResult) -> Option<(u64, Feedback)> {
     let planned = job.info.planned.as_ref()?;

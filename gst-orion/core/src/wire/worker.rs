@@ -314,6 +314,14 @@ impl InferenceResult {
         best.map_or("", |detection| &detection.label)
     }
 
+    /// The place of the first box if there are boxes and every one lies outside the frame, `width` by `height` pixels: whoever
+    /// drops them all would say that nothing was found. A box that touches an edge lies inside.
+    pub fn all_outside(&self, width: u32, height: u32) -> Option<BBox> {
+        let (width, height) = (f64::from(width), f64::from(height));
+        let first = self.data.detections.first()?.bbox;
+        self.data.detections.iter().all(|detection| detection.bbox.is_outside(width, height)).then_some(first)
+    }
+
     /// Cuts the boxes at the frame's edges, `width` and `height` in pixels; what lies outside goes.
     pub fn clip(&mut self, width: u32, height: u32) {
         self.data.detections.retain_mut(|detection| detection.bbox.clip(f64::from(width), f64::from(height)));
@@ -322,6 +330,10 @@ impl InferenceResult {
 }
 
 impl BBox {
+    fn is_outside(&self, width: f64, height: f64) -> bool {
+        self.x > width || self.y > height || self.x + self.width < 0.0 || self.y + self.height < 0.0
+    }
+
     /// Cuts it at the edges; whether anything is left.
     fn clip(&mut self, width: f64, height: f64) -> bool {
         if self.x >= 0.0 && self.y >= 0.0 && self.x + self.width <= width && self.y + self.height <= height {
@@ -416,6 +428,22 @@ mod tests {
         let sides = result.data.detections.iter().map(|d| (d.bbox.x, d.bbox.width)).collect::<Vec<_>>();
         assert_eq!(sides, [(3.0, 4.0), (0.0, 2.0), (8.0, 2.0)]);
         assert_eq!(result.data.count, 3);
+    }
+
+    #[test]
+    fn boxes_that_all_lie_outside_are_not_nobody() {
+        let outside = |boxes: &[f64]| {
+            let mut message = result();
+            let detection = |x: &f64| json!({"bbox": {"x": x, "y": 1.0, "width": 2.0, "height": 2.0}, "confidence": 0.5, "label": "person"});
+            *message.pointer_mut("/data/detections").unwrap() = boxes.iter().map(detection).collect();
+            *message.pointer_mut("/data/count").unwrap() = json!(boxes.len());
+            let WorkerMessage::Result(result) = decode(&message).unwrap() else { panic!("not a result") };
+            result.all_outside(10, 10).map(|first| first.x)
+        };
+        assert_eq!(outside(&[11.0, -3.0]), Some(11.0));
+        for known in [&[][..], &[11.0, 3.0], &[10.0], &[-2.0]] {
+            assert_eq!(outside(known), None, "{known:?}");
+        }
     }
 
     #[test]

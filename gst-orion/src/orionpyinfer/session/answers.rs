@@ -11,6 +11,7 @@ use orion_core::{
 
 use super::{CLOSED_GRACE, Session};
 use crate::orionpyinfer::{
+    frame,
     job::Carried,
     report::{Notice, Report},
 };
@@ -73,7 +74,8 @@ impl Session<'_> {
         let seq = result.frame_seq;
         let due = self.hand.due();
         let Some(answered) = self.hand.answered(Some(seq)) else {
-            return self.odd(format!("answered frame {seq} when {due:?} was due"));
+            let due = due.map_or_else(|| "none".to_owned(), |due| due.to_string());
+            return self.odd(format!("answered frame {seq} when {due} was due"));
         };
         self.pass_over(answered.passed_over);
         match answered.item {
@@ -85,7 +87,10 @@ impl Session<'_> {
                 self.pace.answered(target, service, prepare);
                 // Let go of the picture, so that the buffer can be written to.
                 job.message = None;
-                self.worker.report(Report::Answer(Box::new((*job, result))));
+                self.worker.report(match frame::stray(&job, &result) {
+                    Some(text) => Report::Lost(job, Cause::WorkerError, text),
+                    None => Report::Answer(Box::new((*job, result))),
+                });
             }
         }
         self.free();
