@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(Order::read("show  black\n"), Ok(Order::Show(Pattern::Black)));
         assert_eq!(Order::read("freeze"), Ok(Order::Freeze));
         let error = Order::read("show me\n").unwrap_err().to_string();
-        assert!(error.contains("\"show me\"") && error.ends_with("ball, frozen, black, night"), "{error}");
+        assert!(error.contains("\"show me\"") && error.ends_with("ball, frozen, black, walk, night"), "{error}");
     }
 
     #[test]

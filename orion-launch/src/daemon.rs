@@ -22,6 +22,7 @@ use crate::{
     control::{Link, Reception},
     home_assistant,
     http::{BindError, Http},
+    logging,
     metrics::{Metrics, Stages},
     notify::{Notifier, Sight},
     overview::Overview,
@@ -273,6 +274,9 @@ impl Daemon {
         let cameras: Vec<_> = self.sensors.values().map(|sensor| sensor.status().snapshot()).collect();
         if lines {
             self.lines.lines(now, &cameras).iter().for_each(|line| tracing::info!("{line}"));
+            if let Some(lost) = logging::lost() {
+                tracing::warn!("{lost} lines of the log were lost so far: nobody read them in time");
+            }
         }
         if self.notifier.is_due() {
             let sights = self.sensors.values().zip(&cameras);

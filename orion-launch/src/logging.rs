@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Log lines on standard error: ours, and those of GStreamer that matter.
+//!
+//! Whoever logs never waits for whoever reads: a pipe that is full must not stop the daemon.
 
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
+
+/// Lines that wait to be read, at most; those that come then are lost, and counted.
+const WAITING: usize = 10_000;
+
+static LOST: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// What waits to be read is written when this is dropped, within about a second.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Log(#[allow(dead_code)] WorkerGuard);
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -16,10 +35,13 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts logging. `RUST_LOG` says what is logged, `default` where it is not set.
-pub(crate) fn init(format: LogFormat, default: &str) {
+/// Starts logging, until the value is dropped. `RUST_LOG` says what is logged, `default` where it is not set.
+pub(crate) fn init(format: LogFormat, default: &str) -> Log {
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(WAITING).thread_name("log").finish(std::io::stderr());
+    let _ = LOST.set(writer.error_counter());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = fmt().with_env_filter(filter).with_writer(writer);
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
@@ -31,6 +53,14 @@ pub(crate) fn init(format: LogFormat, default: &str) {
     } else {
         log.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
     };
+    Log(guard)
+}
+
+/// How many lines were lost in all because nobody read them in time; none = no more than when this was asked last.
+pub(crate) fn lost() -> Option<usize> {
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    let lost = LOST.get().map_or(0, ErrorCounter::dropped_lines);
+    (TOLD.swap(lost, Ordering::Relaxed) != lost).then_some(lost)
 }
 
 /// Passes on what our elements log, the workers' own lines included, and warnings of all others as details.

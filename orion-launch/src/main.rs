@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         Some(Command::Completions { shell }) => written(papers::completions(Arguments::command(), shell)),
         Some(Command::Man { directory }) => written(papers::manual(Arguments::command(), directory.as_deref())),
         Some(Command::Demo(demo)) => {
-            logging::init(LogFormat::Text, "warn");
+            let _log = logging::init(LogFormat::Text, "warn");
             demo::run(&demo)
         }
         Some(Command::Annotate(options)) => annotate::run(&options),

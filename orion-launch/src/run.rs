@@ -74,7 +74,7 @@ fn leave_no_core() {
 
 /// Runs the daemon with this configuration, which was read from `file`.
 pub(crate) fn run(config: &Config, file: Option<&Path>, format: LogFormat) -> ExitCode {
-    logging::init(format, "info");
+    let _log = logging::init(format, "info");
     leave_no_core();
     let ended = init_gstreamer().and_then(|()| block_on(serve(config, file))?);
     match ended {

@@ -7,6 +7,8 @@ import os
 import resource
 import signal
 import subprocess
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 from running import wait_for
@@ -41,6 +43,21 @@ def step(offset: str):
         new.rename(stage.folder / "clock")
 
     return act
+
+
+def stepped(hours: float):
+    """The other clock was in force meanwhile."""
+
+    def check(stage: Stage) -> None:
+        now = datetime.now(timezone.utc)
+        far = []
+        for _, said in stage.results(0):
+            taken = (datetime.fromisoformat(said["timestamp"][:26] + "+00:00") - now).total_seconds()
+            # The camera's clock says when it was taken, the daemon's when it was published.
+            far += [at for at in (taken, taken + said["latency_ms"] / 1000) if abs(at / 3600 - hours) < 0.5]
+        assert far, f"no result says {hours:+} h: the clock was not stepped"
+
+    return check
 
 
 def right_clock(folder: Path) -> None:
@@ -88,7 +105,18 @@ def power_cut(stage: Stage) -> None:
     """Everything of the daemon ends at once, while results wait for the broker."""
     stage.proxy.refuse()
     wait_for("results that wait", lambda: stage.poll.now()["broker"]["buffered"] >= 5, 10)
+    time.sleep(0.5)
+    # By then they are on the disk: those that came last may not be.
+    stage.notes["made"] = stage.poll.now()["ledger"][-1]["received"] - 2
+    stage.notes["cut"] = datetime.now(timezone.utc).isoformat()
     os.killpg(stage.daemon.program.pid, signal.SIGKILL)
+
+
+def survived(stage: Stage) -> None:
+    """What waited for the broker when the power was cut has come."""
+    wanted = stage.notes["made"]
+    former = {result["timestamp"] for at, result in stage.results(0) if result["timestamp"] < stage.notes["cut"]}
+    assert len(former) >= wanted, f"{len(former)} of at least {wanted} results came from before the power cut"
 
 
 def power_returns(stage: Stage) -> None:
@@ -145,6 +173,7 @@ SCENARIOS = [
         end=step("+0"),
         hold=4,
         clock=True,
+        after=stepped(1),
     ),
     Scenario(
         name="clock steps one day back",
@@ -158,6 +187,7 @@ SCENARIOS = [
         hold=4,
         clock=True,
         empty=True,
+        after=stepped(-24),
     ),
     Scenario(
         name="camera's wall clock steps",
@@ -168,8 +198,9 @@ SCENARIOS = [
         fault=step("+3600"),
         told=nothing(),
         end=step("+0"),
-        hold=4,
+        hold=7,
         clock=True,
+        after=stepped(1),
     ),
     Scenario(
         name="disk is full",
@@ -196,6 +227,7 @@ SCENARIOS = [
         end=power_returns,
         deaf=True,
         restarts=True,
+        after=survived,
         back=20,
     ),
     Scenario(

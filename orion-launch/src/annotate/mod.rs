@@ -31,7 +31,7 @@ const INTERRUPTED: u8 = 130;
 /// Annotates a recording.
 pub(crate) fn run(options: &cli::Annotate) -> ExitCode {
     // What matters comes over the bus, in fewer words.
-    logging::init(LogFormat::Text, "off");
+    let _log = logging::init(LogFormat::Text, "off");
     let told = |text: &str, code| {
         // With standard error closed nobody is there to be told.
         let _ = writeln!(std::io::stderr(), "annotate: {text}");
