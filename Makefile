@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -74,6 +74,12 @@ test-rust: python
 test-python: python-dev packages-test
 	cargo build --workspace --locked --quiet
 	$(PYTHON) -m pytest -q tests
+
+# How often each fault is played.
+ROUNDS ?= 3
+
+prove: python-dev packages-test build ## play all faults, ROUNDS times each, and write RELIABILITY.md
+	ORION_BUILT=target/release $(PYTHON) tests/faults/run.py --repeat $(ROUNDS) --write RELIABILITY.md
 
 # Where the benchmarks find models and photos, which are not part of this repository.
 DATA ?= ../shared/data

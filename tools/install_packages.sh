@@ -7,7 +7,7 @@ set -eu
 build="gcc libc6-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev"
 run="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 gstreamer1.0-plugins-ugly gstreamer1.0-libav mosquitto python3 python3-venv ca-certificates curl"
-test="mosquitto-clients openssl procps tmux $*"
+test="mosquitto-clients openssl procps tmux libfaketime $*"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "this is no Debian; install the equivalents of: $build $run $test" >&2

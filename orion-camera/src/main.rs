@@ -73,7 +73,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(path) => Content::Clip(Clip::open(&path)?),
         None => {
             let Arguments { codec, width, height, fps, .. } = arguments;
-            Content::Picture(Picture::new(scene.clone(), codec, width, height, fps)?.changing(arguments.resolution_change))
+            Content::Picture(
+                Picture::new(scene.clone(), codec, width, height, fps)?.changing(arguments.resolution_change),
+            )
         }
     };
     let login = arguments.user.zip(arguments.password);

@@ -220,9 +220,11 @@ mod tests {
     #[test]
     fn odd_sides_are_refused_by_name() {
         gst::init().unwrap();
-        let error = Picture::with(Scene::new(Pattern::Ball), Codec::H264, 640, 481, 15, |_| true).unwrap_err().to_string();
+        let error =
+            Picture::with(Scene::new(Pattern::Ball), Codec::H264, 640, 481, 15, |_| true).unwrap_err().to_string();
         assert!(error.starts_with("--height 481"), "{error}");
-        let error = Picture::with(Scene::new(Pattern::Ball), Codec::Mjpeg, 644, 480, 15, |_| true).unwrap_err().to_string();
+        let error =
+            Picture::with(Scene::new(Pattern::Ball), Codec::Mjpeg, 644, 480, 15, |_| true).unwrap_err().to_string();
         assert!(error.starts_with("--width 644: MJPEG"), "{error}");
     }
 }

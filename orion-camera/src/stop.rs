@@ -26,11 +26,7 @@ impl Signals {
 
     /// Quits `main_loop` on the first signal, or when standard input ends, whose lines go to `read`. The threads for it end
     /// with the process.
-    pub(crate) fn quit(
-        self,
-        main_loop: &glib::MainLoop,
-        read: impl Fn(&str) + Send + 'static,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn quit(self, main_loop: &glib::MainLoop, read: impl Fn(&str) + Send + 'static) -> anyhow::Result<()> {
         let quit = main_loop.clone();
         thread("signals", move || {
             // An error is a signal set that the kernel does not know: then there is nothing to wait for.

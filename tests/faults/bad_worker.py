@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """A worker of protocol 1 that sees one person in every frame, and misbehaves as a file tells it to.
 
-`bad_worker.py ORDERS ...`: the first word of the file ORDERS is read before each frame; no file, or an empty one: it behaves.
-At its start it looks for an order, too. What else it is told on the command line is not its concern.
+`bad_worker.py ORDERS ...`: the word in the file ORDERS is read at the start and before each frame; no
+file, or an empty one: it behaves. What else it is told on the command line is not its concern.
 """
 
 import os
@@ -108,7 +108,14 @@ class Worker:
         elif what == "outside":
             send(result(frame, {"x": 1e6, "y": 1e6, "width": 1e6, "height": 1e6}))
         elif what == "fail":
-            send({"type": "error", "frame_seq": seq, "code": "inference_failed", "message": "as it was told to"})
+            send(
+                {
+                    "type": "error",
+                    "frame_seq": seq,
+                    "code": "inference_failed",
+                    "message": "as it was told to",
+                }
+            )
         elif what == "shout":
             for number in range(2000):
                 print(f"[WARNING] line {number} of a worker that says too much", file=sys.stderr)

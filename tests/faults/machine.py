@@ -20,7 +20,7 @@ _FAKETIME = [*glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1"), ""][0]
 
 
 def clock_env() -> dict[str, str]:
-    """The clock on the wall as a file says, looked at once a second; the one that only counts stays as it is."""
+    """The wall clock is as a file says, looked at once a second; the one that only counts is not touched."""
     return {
         "LD_PRELOAD": _FAKETIME,
         "FAKETIME_TIMESTAMP_FILE": "{folder}/clock",
@@ -115,7 +115,9 @@ def power_cut(stage: Stage) -> None:
 def survived(stage: Stage) -> None:
     """What waited for the broker when the power was cut has come."""
     wanted = stage.notes["made"]
-    former = {result["timestamp"] for at, result in stage.results(0) if result["timestamp"] < stage.notes["cut"]}
+    former = {
+        result["timestamp"] for at, result in stage.results(0) if result["timestamp"] < stage.notes["cut"]
+    }
     assert len(former) >= wanted, f"{len(former)} of at least {wanted} results came from before the power cut"
 
 
@@ -164,7 +166,7 @@ def mend_file(stage: Stage) -> None:
 SCENARIOS = [
     Scenario(
         name="clock steps one hour ahead",
-        injected="the wall clock of the daemon and its workers is set ahead while it runs (libfaketime), and back",
+        injected="the wall clock of daemon and workers is set ahead and back (libfaketime)",
         setup=right_clock,
         env=clock_env(),
         needs=no_faketime,
@@ -253,6 +255,7 @@ SCENARIOS = [
     ),
     Scenario(
         name="nobody reads the log",
+        short=True,
         injected="standard error is a pipe that is full for 6 s, and workers say much",
         fault=no_reader,
         told=nothing(),
@@ -267,6 +270,5 @@ SCENARIOS = [
         fault=broken_file,
         told=event("config_rejected"),
         end=mend_file,
-        short=True,
     ),
 ]

@@ -3,25 +3,20 @@
 
 import contextlib
 import itertools
-import json
 import os
 import tempfile
 import time
 import traceback
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import scenario as kinds
+import checks
 from running import wait_for
 from scenario import Scenario
-from stage import BLACK_S, EVIDENCE_S, FROZEN_S, Stage
-
-NO_LOSS = {"rate_limit", "paused", "shutdown"}
-"""Causes that are wanted, or belong to the end of the scenario."""
+from stage import Stage
 
 _ANSWER_S = 5.0
 
@@ -39,7 +34,6 @@ class Outcome:
     well_s: float | None = None
     control_s: float | None = None
     lost: dict[str, int] = field(default_factory=dict)
-    balanced: bool = False
     took_s: float = 0.0
     missing: str = ""
     problems: list[str] = field(default_factory=list)
@@ -71,7 +65,7 @@ def measure(one: Scenario, family: str) -> Outcome:
                 one.bad_worker,
             )
             _Play(one, stage, outcome).run()
-        except Exception as error:  # noqa: BLE001 (whatever goes wrong is the scenario's outcome)
+        except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             outcome.problems.append(f"{type(error).__name__} at {where.name}:{where.lineno}: {error}")
             if stage and stage.daemon and str(error) and "\n" not in str(error):
@@ -93,7 +87,11 @@ def _in(folder: str, value: Any) -> Any:
 
 
 def _camera(one: Scenario) -> tuple[object, ...]:
-    return one.camera if "--pattern" in one.camera else ("--pattern", "night" if one.empty else "ball", *one.camera)
+    return (
+        one.camera
+        if "--pattern" in one.camera
+        else ("--pattern", "night" if one.empty else "ball", *one.camera)
+    )
 
 
 class _Play:
@@ -120,8 +118,8 @@ class _Play:
         if one.after:
             one.after(stage)
         self._controls(over)
-        self._absences(struck, ends)
-        self._check(bool(self.stage.zombies()), f"zombies: {stage.zombies()}")
+        self.outcome.problems += checks.presence(one, stage, struck, ends)
+        self._check(bool(zombies := stage.zombies()), f"zombies: {zombies}")
         self._end()
 
     def _check(self, wrong: bool, text: str) -> None:
@@ -170,7 +168,9 @@ class _Play:
             wait_for(when, well, seconds)
         except AssertionError:
             told = [said for _, said in self.stage.said(0, "presence")][-1:]
-            raise AssertionError(f"not well {when} within {seconds:.0f} s: {self._state()['reasons']} {told}") from None
+            raise AssertionError(
+                f"not well {when} within {seconds:.0f} s: {self._state()['reasons']} {told}"
+            ) from None
 
     def _fresh(self, over: float, wall: float) -> tuple[float, dict] | None:
         """The first result of a picture that was taken after that moment."""
@@ -202,7 +202,7 @@ class _Play:
             self._check(answer["status"] != "success", f"get_status {when}: {answer}")
 
     def _controls(self, over: float) -> None:
-        """Commands are answered again. One that is sent before the daemon has subscribed again is heard by nobody."""
+        """Commands are answered again; nobody hears one that comes before the daemon has subscribed again."""
 
         def answered() -> bool:
             id = self.stage.daemon.send("get_status")
@@ -214,72 +214,19 @@ class _Play:
         wait_for("an answer on care/health when it is over", answered, left)
         self.outcome.control_s = time.monotonic() - over
 
-    def _absences(self, struck: float, ends: float) -> None:
-        """Never `absent` where somebody is, nor where nobody looks."""
-        told = [(at, said) for at, said in self.stage.said(0, "presence") if said]
-        absent = [(at, said) for at, said in told if said["state"] == "absent"]
-        if not self.one.empty:
-            self._check(bool(absent), f"absent, though somebody is there: {absent[:1]}")
-            return
-        for _, said in absent:
-            old = said["evidence_age_ms"] is None or said["evidence_age_ms"] > 1000 * EVIDENCE_S
-            self._check(old, f"absent without a recent look: {said}")
-        if self.one.blind:
-            # A frozen or black picture is one only when it has stayed so; looks count until they are too old.
-            least = struck + EVIDENCE_S + max(FROZEN_S, BLACK_S) + 1
-            standing = [(at, said) for at, said in told if at < ends]
-            late = [said for at, said in standing if at > least and said["state"] == "absent"]
-            stays = ends > least and standing and standing[-1][1]["state"] == "absent"
-            self._check(bool(late or stays), f"absent of a camera that is not seen: {standing[-1]}")
-
     def _end(self) -> None:
-        """It stops in order; the books add up, and with what was heard."""
-        one, stage, daemon = self.one, self.stage, self.stage.daemon
+        """It stops in order, and the books are compared with what was heard."""
+        stage, daemon = self.stage, self.stage.daemon
         stage.poll.end()
         daemon.stop(seconds=8)
-        books = daemon.books()
-        self.outcome.balanced = not any(book["in_flight"] for book in books.values())
-        self._check(not self.outcome.balanced, f"frames in flight at the end: {books}")
-        sent, taken = books["infer"]["forwarded"], books["sink"]["received"]
-        # After a power cut the sink takes what it finds on the disk as well.
-        self._check(sent != taken and not one.restarts, f"{sent} results made, {taken} taken by the sink")
-        lost: Counter[str] = Counter()
-        for name in ("infer", "sink"):
-            lost.update({c: n for c, n in books[name]["dropped"].items() if c not in NO_LOSS})
-        self.outcome.lost = dict(lost)
-        time.sleep(0.1)
-        results = [result for _, result in stage.results(0)]
-        if one.restarts:
-            results = [result for topic, result in stage.listener.messages[stage.began :] if "inferences" in topic]
-        numbers = {result["frame_seq"] for result in results}
-        forwarded = books["sink"]["forwarded"]
-        if not one.restarts:
-            self._check(len(numbers) > forwarded + books["sink"]["dropped"].get("shutdown", 0) + sum(lost.values()),
-                        f"{len(numbers)} results heard, {forwarded} in the book")
-            self._check(not one.forgets and len(numbers) < forwarded,
-                        f"{forwarded} results acknowledged, {len(numbers)} heard")
-            self._gaps(results)
-        text = daemon.program.output
+        # The last word of all, behind the last result.
+        wait_for(
+            "the last word", lambda: [said for _, said in stage.said(0, "status")][-1:] == ["stopped"], 5
+        )
         if keep := os.environ.get("FAULT_LOGS"):
             Path(keep).mkdir(parents=True, exist_ok=True)
-            (Path(keep) / f"{one.name.replace(' ', '-')}.log").write_text(text)
-        for wrong in ("panicked", "CRITICAL", "DOES NOT ADD UP"):
-            self._check(wrong in text, f"{wrong} in the log: {text[text.find(wrong) - 200 :][:600]}")
+            (Path(keep) / f"{self.one.name.replace(' ', '-')}.log").write_text(daemon.program.output)
+        books = daemon.books()
+        self.outcome.lost = checks.lost(books)
+        self.outcome.problems += [*checks.books(self.one, stage, books), *checks.log(stage)]
         stage.listener.close()
-
-    def _gaps(self, results: list[dict[str, Any]]) -> None:
-        """Frames without a result are told of: by the result that follows, or by a record of their own."""
-        once = {result["frame_seq"]: result for result in reversed(results)}
-        ordered = [once[number] for number in sorted(once)]
-        missing = {n for one, two in itertools.pairwise(ordered) for n in range(one["frame_seq"] + 1, two["frame_seq"])}
-        told = sum(sum(result["lost_since_last"].values()) for result in ordered[1:])
-        records = {json.dumps(gap, sort_keys=True): gap for _, gap in self.stage.gaps(0)}.values()
-        ranges = [one for gap in records for one in gap["ranges"]]
-        beside = {number for one in ranges for number in range(one["first"], one["last"] + 1)}
-        # Those that were given up behind the worker are told of in both ways, and one that was on the wire may have arrived.
-        arrived = len(beside - missing)
-        wrong = not len(missing) <= told <= len(missing) + arrived and not self.one.forgets
-        self._check(wrong, f"{len(missing)} frames without a result, {told} told by results, {len(beside)} by records")
-
-
-__all__ = ["Outcome", "kinds", "measure"]

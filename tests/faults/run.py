@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Plays the matrix of faults: `python tests/faults/run.py [--only NAME] [--repeat N] [--short] [--write FILE]`.
+"""Plays the matrix of faults: `python tests/faults/run.py [--only NAME] [--repeat N] [--short]`.
 
-Real parts on loopback, each scenario with a camera, a broker and a daemon of its own; programs are those of `cargo build`
-(ORION_BUILT says where else). Status 1 when any scenario fails.
+Real parts on loopback, each scenario with a camera, a broker and a daemon of its own. Programs are those of
+`cargo build`, or in the folder ORION_BUILT. Status 1 when any scenario fails.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
-import broker  # noqa: E402  (these need the path above)
-import camera  # noqa: E402
-import machine  # noqa: E402
-import paper  # noqa: E402
-import worker  # noqa: E402
-from measure import Outcome, measure  # noqa: E402
-from scenario import Scenario  # noqa: E402
+import broker
+import camera
+import machine
+import paper
+import worker
+from measure import Outcome, measure
+from scenario import Scenario
 
 FAMILIES = {"camera": camera, "broker": broker, "worker": worker, "machine": machine}
 
@@ -52,11 +52,15 @@ def play(scenarios: Iterable[tuple[Scenario, str]], jobs: int = JOBS) -> list[Ou
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="part of a name, or a pattern")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="part of a name, or a pattern"
+    )
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="so many times")
     parser.add_argument("--short", action="store_true", help="the short form, as in make test")
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help=f"so many at a time ({JOBS})")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the table into this file, between its marks")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the table into this file, between its marks"
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     given = parser.parse_args()
     scenarios = chosen(given.only, given.short)

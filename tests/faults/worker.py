@@ -61,7 +61,6 @@ SCENARIOS = [
         injected="SIGKILL, as by the kernel when memory is short",
         fault=strike(signal.SIGKILL),
         told=GONE,
-        short=True,
     ),
     Scenario(
         name="worker is stopped",
@@ -78,26 +77,53 @@ SCENARIOS = [
         told=lost("worker_restart"),
         within=8,
     ),
-    misbehaves("worker hangs", "hang", "it never answers again, nor do those after it", GONE, hold=2, back=20),
+    misbehaves(
+        "worker hangs", "hang", "it never answers again, nor do those after it", GONE, hold=2, back=20
+    ),
     misbehaves("worker crashes", "crash", "a segmentation fault in the middle of a frame", GONE),
     misbehaves("worker leaves", "leave", "it ends with status 0 in the middle of a frame", GONE),
     misbehaves("worker writes text", "garbage", "a Python traceback where messages belong", GONE),
     misbehaves("worker ends within a message", "half", "half a message, then it ends", GONE),
     misbehaves("worker announces 4 GiB", "huge", "a message of impossible length", GONE),
-    misbehaves("worker answers another frame", "other", "answers with numbers of frames it was not given", GONE, within=8),
+    misbehaves(
+        "worker answers another frame",
+        "other",
+        "answers with numbers of frames it was not given",
+        GONE,
+        within=8,
+    ),
     misbehaves("worker answers twice", "twice", "each answer comes two times, for 2 s", nothing(), hold=2),
-    misbehaves("worker answers out of order", "late", "every second answer after the one that follows", lost("worker_error")),
-    misbehaves("worker is slow", "slow", "0.4 s a frame while 8 a second come, for 3 s", lost("queue_full"), hold=3),
-    misbehaves("worker lies", "lie", "boxes of NaN, of infinite width, of negative height", FRUITLESS, within=8),
-    misbehaves("worker sees things outside", "outside", "boxes that lie far outside the frame", FRUITLESS, within=8),
+    misbehaves(
+        "worker answers out of order",
+        "late",
+        "every second answer after the one that follows",
+        lost("worker_error"),
+    ),
+    misbehaves(
+        "worker is slow", "slow", "0.4 s a frame while 8 a second come, for 3 s", lost("queue_full"), hold=3
+    ),
+    misbehaves(
+        "worker lies", "lie", "boxes of NaN, of infinite width, of negative height", FRUITLESS, within=8
+    ),
+    misbehaves(
+        "worker sees things outside",
+        "outside",
+        "boxes that lie far outside the frame",
+        FRUITLESS,
+        within=8,
+        short=True,
+    ),
     misbehaves(
         "worker fails",
         "fail",
         "each frame is answered by an error",
         FRUITLESS,
+        short=True,
         within=8,
     ),
-    misbehaves("worker shouts", "shout", "2000 warnings on stderr with each frame, for 3 s", nothing(), hold=3),
+    misbehaves(
+        "worker shouts", "shout", "2000 warnings on stderr with each frame, for 3 s", nothing(), hold=3
+    ),
     Scenario(
         name="worker leaks",
         injected="20 MB more with each frame until its memory is at an end (RLIMIT_AS 600 MB)",

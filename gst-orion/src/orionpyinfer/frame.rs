@@ -95,7 +95,9 @@ pub(super) fn stray(job: &Job, result: &InferenceResult) -> Option<String> {
     let first = result.all_outside(width, height)?;
     let (x, y) = (first.x, first.y);
     let count = result.data.count;
-    Some(format!("unreadable answer: all boxes ({count}) lie outside the frame of {width}x{height} px, the first at {x}, {y}"))
+    Some(format!(
+        "unreadable answer: all boxes ({count}) lie outside the frame of {width}x{height} px, the first at {x}, {y}"
+    ))
 }
 
 /// What `orionroi` is told of an answer, with its own number; none where no `orionroi` planned the frame.
