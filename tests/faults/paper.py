@@ -78,8 +78,8 @@ healthy, *control* until a command was answered (asked for after *well*). *Lost*
 of all rounds; `queue_full` is a newer frame that was taken instead.
 
 Not told: a sensor that freezes before an encoder of varying quality (constant bit rate, for one). Its
-pictures differ a little each time, like those of an empty room at night; only pictures that are the same to
-the last bit count as frozen.
+pictures differ from one another as those of an empty room do; only pictures that differ by less than a
+twentieth of a grey level in the mean count as frozen.
 """
     family = ""
     for name in names:

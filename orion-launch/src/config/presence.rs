@@ -22,7 +22,7 @@ pub(crate) struct Presence {
     /// Seconds for which nobody must be seen to be absent.
     #[serde(with = "number::Delay")]
     pub(crate) absent_after_s: f64,
-    /// Seconds of the same picture, to the last bit, after which it is frozen and the answer unknown; 0 = not looked for.
+    /// Seconds of the same picture after which it is frozen and the answer unknown; 0 = not looked for.
     #[serde(with = "number::DelayOrNever")]
     pub(crate) frozen_after_s: f64,
     /// Seconds of a black picture after which the answer is unknown; 0 = not looked for.
