@@ -177,7 +177,7 @@ mod tests {
         // At each key frame some samples of a line are shown differently, for one frame.
         let coded = |n: usize| {
             let mut picture: Vec<u8> = (0..1280).map(|x| (x % 200) as u8).collect();
-            if n % 5 == 0 {
+            if n.is_multiple_of(5) {
                 picture[700..704].iter_mut().for_each(|sample| *sample += 14);
             }
             picture
