@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -91,6 +91,14 @@ ALL ?=
 
 bench: python-dev build ## measure ours against partners: one table, and BENCHMARKS.md (DATA=folder with models, photos, clips; QUICK=1, ONLY="names", ALL=1)
 	$(PYTHON) tests/bench/run.py --data '$(DATA)' $(if $(QUICK),--quick) $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY))
+
+# How long, in hours and parts of one; seconds from one fault to the next, about; where the report goes.
+HOURS ?= 1
+FAULT_EVERY ?= 60
+SOAK_OUT ?= target/soak/$(shell date -u +%Y%m%d-%H%M%S)
+
+soak: python-dev build ## let all of it run for HOURS=1 with a fault every FAULT_EVERY=60 s; fails when anything grows or is lost without a cause (DATA as in bench)
+	ORION_BUILT=$(abspath target/release) $(PYTHON) tests/soak/soak.py --hours '$(HOURS)' --fault-every '$(FAULT_EVERY)' --data '$(DATA)' --out '$(SOAK_OUT)'
 
 install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so

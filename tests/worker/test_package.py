@@ -49,7 +49,10 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("requirements.lock", ("person",)), ("requirements-dev.lock", ("person", "quantize", "test", "lint"))],
+    [
+        ("requirements.lock", ("person",)),
+        ("requirements-dev.lock", ("person", "quantize", "test", "lint", "soak")),
+    ],
 )
 def test_the_locks_pin_what_the_package_asks_for(lock, extras):
     pinned = pins(lock)
