@@ -17,6 +17,7 @@ mod inlet;
 mod launch;
 mod logging;
 mod looks;
+mod memory;
 mod metrics;
 mod notify;
 mod overview;
@@ -50,6 +51,7 @@ use crate::{
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    memory::share_arenas();
     let arguments = Arguments::parse();
     let file = arguments.config.as_deref();
     match arguments.command {
