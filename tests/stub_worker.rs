@@ -2,9 +2,10 @@
 //! A worker of protocol version 1 for tests: answers every frame at once, and misbehaves on request.
 //!
 //! `orion-stub-worker [--delay-ms N] [--load-ms N] [--leak BYTES] [--start ACTION] [--at SEQ=ACTION]... [--size SIZE=ACTION]...
-//! [--scene TREMOR] [--type TYPE] [--shm]`; of the element's arguments it takes `--model-size`, `--confidence` and `--labels`, others are ignored. With
+//! [--scene TREMOR] [--type TYPE] [--shm] [--batch N]`; of the element's arguments it takes `--model-size`, `--confidence` and `--labels`, others are ignored. With
 //! `--scene` it finds the red and the green patch in RGB frames, within the region it is told to look at, and suggests a region.
 //! With `--shm` it takes pictures from shared memory, and tells of each one its hash and the way that it came.
+//! With `--batch` it takes so many frames at once, or what has come when nothing more comes for 50 ms, and answers them then.
 //! `--leak`: memory that it takes and keeps with every frame. `--size`: what it does at its start if that is its model size.
 //! Commands: set_confidence, set_iou_threshold, set_labels (refuses the label unicorn).
 //!
@@ -21,13 +22,14 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs::File,
     hash::{DefaultHasher, Hasher},
     hint::black_box,
     io::{self, Read, Write},
     os::unix::fs::FileExt,
     process::exit,
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
 };
@@ -102,6 +104,9 @@ struct Settings {
     confidence: Value,
     labels: Value,
     shared: Option<Shared>,
+    batch: usize,
+    /// How many are answered at once now.
+    together: usize,
 }
 
 fn result(frame: &Frame<'_>, seq: u64, settings: &Settings) -> Value {
@@ -119,6 +124,9 @@ fn result(frame: &Frame<'_>, seq: u64, settings: &Settings) -> Value {
         },
         "timing": {"total_ms": 0.1}, "suggested_roi": null,
     });
+    if settings.batch > 1 {
+        result["timing"]["batch"] = settings.together.into();
+    }
     if settings.shared.is_some() {
         result["data"]["metadata"]["slot"] = frame.slot.into();
         result["data"]["metadata"]["hash"] = frame.hash().into();
@@ -218,7 +226,7 @@ fn eager() -> ! {
     }
 }
 
-fn start(action: &str, size: &str, shm: bool) {
+fn start(action: &str, size: &str, shm: bool, batch: usize) {
     let protocol = if action == "protocol" { 2 } else { 1 };
     match action {
         "silent" => forever(),
@@ -244,6 +252,9 @@ fn start(action: &str, size: &str, shm: bool) {
     });
     if shm {
         ready["shm"] = true.into();
+    }
+    if batch > 1 {
+        ready["max_batch"] = batch.into();
     }
     send(&ready);
     match action {
@@ -329,14 +340,73 @@ fn answer(frame: &Frame<'_>, action: Option<&str>, tremor: Option<f64>, settings
     }
 }
 
+/// What is written to the pipe, as it comes.
+fn pieces() -> mpsc::Receiver<Vec<u8>> {
+    let (send, pieces) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(n @ 1..) = io::stdin().read(&mut buffer) {
+            send.send(buffer[..n].to_vec()).unwrap();
+        }
+    });
+    pieces
+}
+
+/// Takes up to `settings.batch` frames at once.
+fn in_batches(actions: &HashMap<u64, String>, settings: &mut Settings) {
+    let (pieces, mut deframer) = (pieces(), Deframer::default());
+    let mut waiting: VecDeque<Frame<'static>> = VecDeque::new();
+    loop {
+        let piece = if waiting.is_empty() {
+            pieces.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            pieces.recv_timeout(Duration::from_millis(50))
+        };
+        if let Ok(piece) = &piece {
+            deframer.push(piece);
+        }
+        while let Some(body) = deframer.next_message().unwrap() {
+            match HostMessage::decode(body).unwrap() {
+                HostMessage::Frame(message) => {
+                    let frame = Frame::read(message, settings.shared.as_ref());
+                    waiting.push_back(Frame { frame_data: frame.frame_data.into_owned().into(), ..frame });
+                }
+                HostMessage::Command(command) => acknowledge(&command, settings),
+            }
+        }
+        while waiting.len() >= settings.batch || (piece.is_err() && !waiting.is_empty()) {
+            settings.together = settings.batch.min(waiting.len());
+            let batch: Vec<_> = waiting.drain(..settings.together).collect();
+            let action = |frame: &Frame<'_>| actions.get(&frame.meta.seq).map(String::as_str);
+            // One that is fatal is so for all of them.
+            for frame in &batch {
+                if let Some(fatal @ ("die" | "hang")) = action(frame) {
+                    answer(frame, Some(fatal), None, settings);
+                }
+            }
+            batch.iter().for_each(|frame| answer(frame, action(frame), None, settings));
+        }
+        if piece == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+    }
+}
+
 fn main() {
     let mut actions: HashMap<u64, String> = HashMap::new();
     let mut sizes: HashMap<String, String> = HashMap::new();
     let (mut delay, mut load, mut leak, mut begin, mut tremor) = (0, 0, 0, String::new(), None);
     let mut shm = false;
     let kind = "person_detection".to_owned();
-    let mut settings =
-        Settings { kind, size: String::new(), confidence: Value::Null, labels: Value::Null, shared: None };
+    let mut settings = Settings {
+        kind,
+        size: String::new(),
+        confidence: Value::Null,
+        labels: Value::Null,
+        shared: None,
+        batch: 1,
+        together: 1,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -354,6 +424,7 @@ fn main() {
             }
             "--scene" => tremor = Some(args.next().unwrap().parse().unwrap()),
             "--shm" => shm = true,
+            "--batch" => settings.batch = args.next().unwrap().parse().unwrap(),
             "--start" => begin = args.next().unwrap(),
             "--at" => {
                 let at = args.next().unwrap();
@@ -369,7 +440,10 @@ fn main() {
     thread::sleep(Duration::from_millis(load));
     // It may be started without an offer.
     settings.shared = (shm && std::env::var_os("ORION_SHM").is_some()).then(Shared::open);
-    start(&begin, &settings.size, shm);
+    start(&begin, &settings.size, shm, settings.batch);
+    if settings.batch > 1 {
+        return in_batches(&actions, &mut settings);
+    }
     let mut kept: Vec<Vec<u8>> = Vec::new();
     let mut late = None;
     let mut deframer = Deframer::default();

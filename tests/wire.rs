@@ -56,6 +56,7 @@ const OTHERS: &[&str] = &[
     "ready",
     "ready_motion",
     "ready_shm",
+    "ready_batch",
     "frame_shm",
     "ack_success",
     "ack_error",

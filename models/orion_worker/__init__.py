@@ -25,13 +25,15 @@ A worker of one's own is a class with a method `infer` and one call:
 `dark_room_detection`, unless it has attributes `name` and `result_type` (`Detector` has the rule). More
 is offered, not asked: an `Inference` instead of the list carries metadata and times, `Staged` prepares
 the next frame while the current one is inferred, `Reducible` lets large JPEGs be decoded smaller,
-`Tunable` takes new settings from the host, and `options()` reads the flags that the host adds to the
-command line. `worker-command="/any/bin/python my_worker.py"` makes the plugin use it;
+`Batched` takes frames of several cameras at once, `Tunable` takes new settings from the host, and
+`options()` reads the flags that the host adds to the command line.
+`worker-command="/any/bin/python my_worker.py"` makes the plugin use it;
 `python -m orion_worker check my_worker.py` tells whether it keeps the protocol.
 """
 
 from orion_worker.detector import (
     Attention,
+    Batched,
     Detection,
     Detector,
     Inference,
@@ -50,6 +52,7 @@ from orion_worker.worker import run
 
 __all__ = [
     "Attention",
+    "Batched",
     "CommandError",
     "Detection",
     "Detector",

@@ -2,11 +2,12 @@
 """A detector as the worker's loop sees it: what the detector leaves out is filled in."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from orion_worker.detector import (
     Attention,
+    Batched,
     Detection,
     Inference,
     Models,
@@ -16,6 +17,8 @@ from orion_worker.detector import (
     Tunable,
 )
 from orion_worker.errors import WorkerError
+from orion_worker.log import log
+from orion_worker.settings import MAX_BATCH_WAIT_MS
 
 # It becomes a level of an MQTT topic.
 _RESULT_TYPE = re.compile(r"[a-z0-9_]+")
@@ -48,6 +51,7 @@ class Adapter:
         self._staged = detector if isinstance(detector, Staged) else None
         self.reducible = detector if self._staged and isinstance(detector, Reducible) else None
         """The detector, if it takes pictures that are smaller than the frame."""
+        self._batched = detector if self._staged and isinstance(detector, Batched) else None
         class_name = type(detector).__name__
         if self._staged is None and not callable(getattr(detector, "infer", None)):
             raise WorkerError(f"{class_name} has no method infer(self, image, attention)")
@@ -76,6 +80,41 @@ class Adapter:
         if not isinstance(models, Models):
             raise WorkerError(f"load returned {_kind(models)}, expected None or orion_worker.Models")
         return models
+
+    def batching(self) -> tuple[int, float]:
+        """How many frames the detector takes at once, and how long it waits for so many, ms.
+
+        Raises:
+            WorkerError: it gives no such numbers.
+        """
+        most = getattr(self._batched, "max_batch", 1)
+        wait = getattr(self._batched, "batch_wait_ms", 0.0)
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise WorkerError(f"max_batch is {most!r}, expected a whole number from 1")
+        if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= MAX_BATCH_WAIT_MS:
+            raise WorkerError(f"batch_wait_ms is {wait!r}, expected a number from 0 to {MAX_BATCH_WAIT_MS}")
+        return most, float(wait)
+
+    def batch_key(self, prepared: Any) -> Hashable:
+        """Frames for which this is equal can be finished together; who fails here gets them one by one."""
+        try:
+            return self._batched.batch_key(prepared) if self._batched else None
+        except Exception as error:
+            log.debug("batch_key", exc_info=error)
+            return object()
+
+    def finish_batch(self, prepared: Sequence[Any]) -> list[Inference | Exception]:
+        """What `finish` returns or raises for each of them.
+
+        Raises:
+            TypeError: the detector returned something else, or not one for each.
+        """
+        if self._batched is None:
+            raise TypeError("the detector takes one frame at a time")
+        found = self._batched.finish_batch(prepared)
+        if not isinstance(found, list | tuple) or len(found) != len(prepared):
+            raise TypeError(f"finish_batch returned {_kind(found)}, expected a list of {len(prepared)}")
+        return [one if isinstance(one, Exception) else _inference(one, "finish_batch") for one in found]
 
     def describe(self) -> Mapping[str, Any]:
         """What the detector tells about itself, or nothing."""
@@ -106,12 +145,16 @@ class Adapter:
             found, method = self._detector.infer(*prepared), "infer"
         else:
             found, method = self._staged.finish(prepared), "finish"
-        if isinstance(found, Inference):
-            return found
-        if isinstance(found, list | tuple) and all(isinstance(item, Detection) for item in found):
-            return Inference(found)
-        expected = "orion_worker.Inference or a list of orion_worker.Detection"
-        raise TypeError(f"{method} returned {_kind(found)}, expected {expected}")
+        return _inference(found, method)
+
+
+def _inference(found: Any, method: str) -> Inference:
+    if isinstance(found, Inference):
+        return found
+    if isinstance(found, list | tuple) and all(isinstance(item, Detection) for item in found):
+        return Inference(found)
+    expected = "orion_worker.Inference or a list of orion_worker.Detection"
+    raise TypeError(f"{method} returned {_kind(found)}, expected {expected}")
 
 
 def _kind(value: Any) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """What a detector is to the worker: plain values in, plain values out, nothing of the wire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -103,8 +103,8 @@ class Detector(Protocol):
       warm-up included; raising says that the worker cannot start;
     * `describe(self) -> Mapping[str, Any]`, settings and counters for the command `describe`, of
       values that JSON knows;
-    * the methods of `Staged`, which then take the place of `infer`, of `Reducible` beside them, and of
-      `Tunable`.
+    * the methods of `Staged`, which then take the place of `infer`, of `Reducible` and `Batched` beside
+      them, and of `Tunable`.
 
     All are called on the main thread, except for those of `Reducible` and `Staged.prepare`.
     """
@@ -154,6 +154,31 @@ class Reducible(Protocol):
 
     def prepare_picture(self, picture: Picture, attention: Attention) -> Any:
         """As `Staged.prepare`; what `finish` finds is in pixels of the whole frame all the same."""
+        ...
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A `Staged` detector that can finish frames of several cameras in one run.
+
+    Optional is `batch_wait_ms: float`, how long the first of them may wait for the others, up to 1000;
+    without it only those that are there already are taken together.
+    """
+
+    @property
+    def max_batch(self) -> int:
+        """How many frames at most; asked once, after `load`. 1: they come one by one, to `finish`."""
+        ...
+
+    def batch_key(self, prepared: Any) -> Hashable:
+        """Frames for which this is equal can be finished together."""
+        ...
+
+    def finish_batch(self, prepared: Sequence[Any]) -> Sequence[Inference | Sequence[Detection] | Exception]:
+        """As `Staged.finish` for each of them, in their order; an exception is one frame's own failure.
+
+        If this raises, `finish` is called for each one instead.
+        """
         ...
 
 

@@ -19,6 +19,8 @@ DEFAULT_MODEL_DIR = Path(__file__).resolve().parent.parent / "weights"
 DETECTORS = ("auto", "yolo", "yolox", "motion")
 SIZES = ("orion", "n", "s", "m", "l", "x")
 MAX_THREADS = 1024
+MAX_BATCH = 8
+DEFAULT_BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,15 @@ class Options:
     threads: int
     execution_provider: str
     log_level: str
+    max_batch: int = 1
+    batch_wait: float = 0.0
+
+    def wanted_batch(self) -> int:
+        """How many frames to run at once where the model allows it.
+
+        On a processor the frames a second stay the same, and each waits for more (tests/bench/batches.py).
+        """
+        return self.max_batch or (1 if self.execution_provider == "cpu" else DEFAULT_BATCH)
 
 
 _DESCRIPTION = """\
@@ -127,6 +138,10 @@ def _parser(default_model_dir: Path) -> _Parser:
     add("--labels", type=_typed(_labels), metavar="A,B", default=people, help="classes (default: person)")
     cores = "threads of one inference, 0 = all cores (default: 0)"
     add("--threads", type=_typed(_threads), metavar="N", default=0, help=cores)
+    batches = "frames of different cameras run at once, 0 = 4, on the CPU 1 (default: 1)"
+    add("--max-batch", type=_typed(_batch), metavar="N", default=1, help=batches)
+    wait = "how long a frame waits for others to be run with it, 0 to 1000 (default: 0)"
+    add("--batch-wait", type=_typed(_wait), metavar="MS", default=0.0, help=wait)
     add("--execution-provider", metavar="NAME", default="cpu", help="cpu, cuda, openvino, ... (default: cpu)")
     add("--log-level", choices=LEVELS, default="info", help="default: info")
     return parser
@@ -181,6 +196,24 @@ def _path(text: str) -> Path:
 
 
 def _threads(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_THREADS:
-        raise ValueError(f"{text!r} is not a whole number from 0 to {MAX_THREADS}")
+    return _count(text, MAX_THREADS)
+
+
+def _batch(text: str) -> int:
+    return _count(text, MAX_BATCH)
+
+
+def _count(text: str, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > most:
+        raise ValueError(f"{text!r} is not a whole number from 0 to {most}")
     return int(text)
+
+
+def _wait(text: str) -> float:
+    try:
+        wait = float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a number") from error
+    if not 0 <= wait <= settings.MAX_BATCH_WAIT_MS:
+        raise ValueError(f"{text} is not between 0 and {settings.MAX_BATCH_WAIT_MS}")
+    return wait

@@ -2,7 +2,7 @@
 """The person detector: a 640 and a 320 network, regions of attention, tunable thresholds."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -57,6 +57,8 @@ class PersonDetector:
         self._networks: dict[int, Network] = {}
         self._frames: dict[int, int] = {}
         self._models = Models()
+        self._wanted_batch = options.wanted_batch()
+        self.batch_wait_ms = options.batch_wait
 
     def load(self) -> Models:
         """Find, load and warm up the models.
@@ -71,7 +73,7 @@ class PersonDetector:
         for side, file in ((640, files.file_640), (320, files.file_320)):
             if file is not None:
                 arguments = (options.detector, options.execution_provider, options.threads, side)
-                self._networks[side] = Network.open(file, *arguments)
+                self._networks[side] = Network.open(file, *arguments, self._wanted_batch)
                 self._frames[side] = 0
                 log.info("loaded %s for target size %d", file, side)
                 log.debug("model cache of %s: %s", file.name, self._networks[side].session.cache)
@@ -112,9 +114,34 @@ class PersonDetector:
 
     def finish(self, prepared: View) -> Inference:
         """Run the network on a view, map boxes back, clip, suppress."""
+        network = self._networks[prepared.side]
+        return self._inference(prepared, *network.detect(prepared.input, self._wanted, self._confidence))
+
+    @property
+    def max_batch(self) -> int:
+        """How many views the models run at once."""
+        return min((network.max_batch for network in self._networks.values()), default=1)
+
+    def batch_key(self, prepared: View) -> int:
+        """Views for one network."""
+        return prepared.side
+
+    def finish_batch(self, prepared: Sequence[View]) -> list[Inference | Exception]:
+        """As `finish` for each of them, with one run of the network that they are for."""
+        network = self._networks[prepared[0].side]
+        given = [view.input for view in prepared]
+        found = network.detect_batch(given, self._wanted, self._confidence)
+        answers: list[Inference | Exception] = []
+        for view, one in zip(prepared, found, strict=True):
+            try:
+                answers.append(one if isinstance(one, Exception) else self._inference(view, *one))
+            except Exception as error:  # as in `finish`
+                answers.append(error)
+        return answers
+
+    def _inference(self, prepared: View, found: Candidates, stages: Stages) -> Inference:
         side, region = prepared.side, prepared.region
         network = self._networks[side]
-        found, stages = network.detect(prepared.input, self._wanted, self._confidence)
         start = time.perf_counter()
         offset = np.array(prepared.origin * 2, dtype=np.float64)
         boxes = clip(found.boxes * prepared.reduction + offset, region)
@@ -178,6 +205,8 @@ class PersonDetector:
             "threads": thread_count(self._options.threads),
             "model_cache": {str(side): net.session.cache for side, net in self._networks.items()},
             "execution_provider": self._options.execution_provider,
+            "max_batch": self.max_batch,
+            "batch_wait_ms": self.batch_wait_ms,
         }
 
     def _side(self, attention: Attention) -> int:

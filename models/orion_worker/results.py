@@ -58,6 +58,7 @@ def result_message(
     inference: Inference,
     before_ms: float,
     total_ms: float,
+    batch: int = 1,
 ) -> wire.Result:
     """The result for a frame.
 
@@ -68,6 +69,7 @@ def result_message(
         inference: what the detector returned.
         before_ms: time of preprocessing that the detector's stages do not cover, decoding above all.
         total_ms: time spent on this frame, on whichever thread, without its waiting in between.
+        batch: how many frames were inferred in one run with it, itself included.
 
     Raises:
         ValueError: a detection is not of finite numbers.
@@ -92,7 +94,7 @@ def result_message(
         timestamp=meta.timestamp,
         frame_seq=meta.seq,
         data=wire.ResultData(kept, len(kept), metadata),
-        timing=_timing(inference.stages, before_ms, total_ms),
+        timing=_timing(inference.stages, before_ms, total_ms, batch),
         suggested_roi=wire.Rect(*dataclasses.astuple(suggested)) if suggested else None,
     )
 
@@ -112,7 +114,8 @@ def _corners(detections: list[wire.Detection]) -> Boxes:
     return np.concatenate([rects[:, :2], rects[:, :2] + rects[:, 2:]], axis=1)
 
 
-def _timing(stages: Stages | None, before_ms: float, total_ms: float) -> wire.Timing:
+def _timing(stages: Stages | None, before_ms: float, total_ms: float, batch: int) -> wire.Timing:
     stages = stages or Stages(0.0, max(0.0, total_ms - before_ms), 0.0)
     spent = (before_ms + stages.preprocess_ms, stages.inference_ms, stages.postprocess_ms, total_ms)
-    return wire.Timing(*(round(value, _TIME_DECIMALS) for value in spent))
+    rounded = (round(value, _TIME_DECIMALS) for value in spent)
+    return wire.Timing(*rounded, batch=batch if batch > 1 else msgspec.UNSET)

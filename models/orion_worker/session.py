@@ -48,7 +48,8 @@ class Session:
     """A loaded model.
 
     `input_size` is (width, height) in px; `names` are its class names, if it has any; `cache` says
-    whether its optimised form was `used`, was `made` for the next start, or is `off`.
+    whether its optimised form was `used`, was `made` for the next start, or is `off`;
+    `is_batched` tells that the model leaves open how many pictures it takes at once.
     """
 
     file: Path
@@ -56,6 +57,7 @@ class Session:
     input_size: tuple[int, int]
     names: list[str] | None
     cache: str
+    is_batched: bool
     _runtime: ort.InferenceSession
     _input: str
     _dtype: type[np.floating]
@@ -93,7 +95,10 @@ class Session:
             raise ProviderError(f"execution provider {provider!r} could not be started for {file.name}")
         name, size, dtype = _image_input(file, runtime, default_side)
         output = _fixed_output(runtime) if on_cpu else None
-        return cls(file, sha256, size, _class_names(runtime), cached, runtime, name, dtype, output)
+        first = runtime.get_inputs()[0].shape[0]
+        is_batched = not isinstance(first, int) or first < 1
+        names = _class_names(runtime)
+        return cls(file, sha256, size, names, cached, is_batched, runtime, name, dtype, output)
 
     def bind(self, blob: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
         """How to run the model on an input (1, 3, height, width), whose content may change between runs.
@@ -102,7 +107,7 @@ class Session:
         """
         output = self._output
         if output is None or self._dtype is not np.float32:
-            return lambda: self._run(blob)
+            return lambda: self.run(blob)
         name = self._runtime.get_outputs()[0].name
         binding = self._runtime.io_binding()
         # ONNX Runtime only keeps the addresses; the closure keeps the arrays.
@@ -115,7 +120,8 @@ class Session:
 
         return run
 
-    def _run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The output for an input (n, 3, height, width)."""
         (output,) = self._runtime.run(None, {self._input: blob.astype(self._dtype, copy=False)})
         return output.astype(np.float32, copy=False)
 

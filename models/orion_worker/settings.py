@@ -5,6 +5,9 @@ import math
 import os
 from typing import Any
 
+MAX_BATCH_WAIT_MS = 1000
+"""The longest time that a frame waits for others to be run with it."""
+
 
 def fraction(value: Any) -> float:
     """A number in 0..1.

@@ -2,7 +2,7 @@
 """Memory for the inputs of a network, laid out once and filled for frame after frame."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -82,6 +82,22 @@ class Tensors:
     def give_back(self, tensor: tuple[Tensor, Run]) -> None:
         """Its content is not needed any more."""
         self._free.append(tensor)
+
+
+class Stack:
+    """Memory for tensors of one size side by side, taken when it is first needed."""
+
+    def __init__(self) -> None:
+        self._blob: NDArray[np.float32] | None = None
+
+    def of(self, tensors: Sequence[Tensor]) -> NDArray[np.float32]:
+        """The tensors as one input (n, 3, height, width), valid until the next call."""
+        count = len(tensors)
+        if self._blob is None or len(self._blob) < count:
+            self._blob = np.empty((count, *tensors[0].blob.shape[1:]), np.float32)
+        for place, tensor in zip(self._blob, tensors, strict=False):
+            place[...] = tensor.blob[0]
+        return self._blob[:count]
 
 
 def _into(made: NDArray[np.generic], wanted: NDArray[np.generic]) -> None:

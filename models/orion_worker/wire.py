@@ -87,6 +87,8 @@ class Ready(Struct, frozen=True, tag="ready"):
     """Sent once, when frames may come: models are loaded and warmed up.
 
     `shm`: pictures may lie in the memory that the host has offered. `threads`: with how many it computes.
+    `max_batch`: how many frames of different cameras are run at once, if they wait for it; `batch_wait_ms`:
+    how long for so many.
     """
 
     worker: str
@@ -97,6 +99,8 @@ class Ready(Struct, frozen=True, tag="ready"):
     protocol: int = PROTOCOL
     shm: bool | UnsetType = UNSET
     threads: int | UnsetType = UNSET
+    max_batch: int | UnsetType = UNSET
+    batch_wait_ms: float | UnsetType = UNSET
 
 
 class Detection(Struct, frozen=True):
@@ -119,13 +123,15 @@ class ResultData(Struct, frozen=True):
 class Timing(Struct, frozen=True):
     """Milliseconds spent on a frame; the total also covers what lies between the stages.
 
-    Time in which a frame waits for its turn, while the one before is inferred, is none of these.
+    Time in which a frame waits for its turn, while the one before is inferred, is none of these. `batch`:
+    so many frames were inferred in one run, which took `inference_ms`; left out for one alone.
     """
 
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
     total_ms: float
+    batch: int | UnsetType = UNSET
 
 
 class Result(Struct, frozen=True):

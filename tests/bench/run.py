@@ -49,6 +49,7 @@ BENCHES: dict[str, Callable[[Setting], Iterable[Row]]] = {
 
 REPORTS = {
     "attention": ["{python}", "tests/bench/attention.py", "--data", "{data}"],
+    "batches": ["{python}", "tests/bench/batches.py", "--data", "{data}"],
     "transport": ["{python}", "tests/bench/transport.py"],
     "throughput": ["cargo", "test", "--package", "gst-orion", "--test", "throughput", "--", "--nocapture"],
     "worker faults": [

@@ -18,6 +18,7 @@ FRAMES = ["frame_jpeg", "frame_raw_rgb", "frame_without_type", "frame_roi"]
 # What a worker writes, and the structure that writes it.
 WRITTEN = {
     "ready_shm": wire.Ready,
+    "ready_batch": wire.Ready,
     "ready": wire.Ready,
     "ready_motion": wire.Ready,
     "result_person": wire.Result,

@@ -145,3 +145,25 @@ def red_finder_yolox(path: Path, side: int) -> Path:
         node("Concat", ["found", "rest"], ["output"], axis=1),
     ]
     return save(path, nodes, constants, [1, 3, side, side])
+
+
+def any_number(path: Path, side: int) -> Path:
+    """A YOLO-shaped model for any number of pictures; where its nine boxes lie depends on the picture."""
+    node = helper.make_node
+    rng = np.random.default_rng(5)
+    count = sum((side // stride) ** 2 for stride in (8, 16, 32))
+    columns = rng.random((1, 84, count), np.float32) * side / 2
+    columns[:, 4:] = 0.0
+    columns[:, 4, :9] = 0.9
+    weights = rng.random((1, 3, 1, 1), np.float32)
+    nodes = [
+        node("Mul", ["images", "weights"], ["mixed"]),
+        node("ReduceMean", ["mixed"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        node("Reshape", ["mean", "column"], ["means"]),
+        node("Mul", ["means", "factor"], ["shift"]),
+        node("Add", ["shift", "columns"], ["output"]),
+    ]
+    factor = np.zeros((1, 84, 1), np.float32)
+    factor[0, :2] = side / 4
+    constants = {"weights": weights, "columns": columns, "factor": factor, "column": np.array([-1, 1, 1])}
+    return save(path, nodes, constants, ["N", 3, side, side])

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The frames that a worker has in hand: the one it works on, and the next one on its way.
+//! The frames that a worker has in hand: the one it works on, and the next one on its way. One that runs frames of several
+//! cameras as one batch works on up to so many, and as many more are on their way.
 //!
 //! A worker answers in the order of its frames. A frame leaves the hand when it is answered *and* written: one that was
 //! answered before it was read still fills the pipe.
@@ -7,7 +8,11 @@
 use std::collections::VecDeque;
 
 /// How many frames a worker may have in hand. The second one is decoded while the first is inferred.
+/// That is also how many frames of one camera it may have, whatever the size of its batches.
 pub const DEPTH: usize = 2;
+
+/// The largest batch that is made use of; a worker that allows more gets no more.
+pub const MAX_BATCH: usize = 8;
 
 #[derive(Debug)]
 struct Slot<T> {
@@ -31,11 +36,15 @@ pub struct Answered<T> {
 #[derive(Debug)]
 pub struct Hand<T> {
     slots: VecDeque<Slot<T>>,
+    /// How many of them, the oldest ones, the worker is believed to work on.
+    working: usize,
+    /// How many frames the worker takes at once.
+    batch: usize,
 }
 
 impl<T> Default for Hand<T> {
     fn default() -> Self {
-        Self { slots: VecDeque::new() }
+        Self { slots: VecDeque::new(), working: 0, batch: 1 }
     }
 }
 
@@ -50,14 +59,31 @@ impl<T> Hand<T> {
         self.slots.is_empty()
     }
 
-    /// Whether another frame may be sent.
-    pub fn has_room(&self) -> bool {
-        self.slots.len() < DEPTH
+    /// The worker takes up to so many frames at once, 1 to [`MAX_BATCH`].
+    pub fn set_batch(&mut self, batch: usize) {
+        self.batch = batch.clamp(1, MAX_BATCH);
+    }
+
+    /// How many frames it takes at once.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// How many more frames may be sent: as many as make the next batch.
+    pub fn room(&self) -> usize {
+        (self.working.max(1) + self.batch).saturating_sub(self.slots.len())
+    }
+
+    /// The frames in hand that are not answered and not given up, the oldest first.
+    pub fn items(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter(|slot| !slot.answered).filter_map(|slot| slot.item.as_ref())
     }
 
     /// A frame is on its way.
     pub fn push(&mut self, seq: u64, item: T) {
         self.slots.push_back(Slot { seq, item: Some(item), written: false, answered: false });
+        // It is not waited for others.
+        self.working = self.working.max(1);
     }
 
     /// The sequence number of the frame that is to be answered next.
@@ -110,13 +136,23 @@ impl<T> Hand<T> {
         while self.slots.front().is_some_and(|slot| slot.answered && slot.written) {
             self.slots.pop_front();
         }
-        before - self.slots.len()
+        let released = before - self.slots.len();
+        self.working = self.working.saturating_sub(released);
+        if self.working == 0 {
+            // It goes on with what is there.
+            self.working = self.slots.len().min(self.batch);
+        }
+        released
     }
 
-    /// Empties the hand after the worker's end: the frame it worked on, and those it had not begun.
-    pub fn clear(&mut self) -> (Option<T>, Vec<T>) {
+    /// Empties the hand after the worker's end: the frames it worked on, and those it had not begun.
+    pub fn clear(&mut self) -> (Vec<T>, Vec<T>) {
+        let answered = self.slots.iter().take_while(|slot| slot.answered).count();
+        // One that was answered before it was read is not what it worked on.
+        let worked_on = self.working.saturating_sub(answered).max(1);
+        self.working = 0;
         let mut slots = self.slots.drain(..).filter(|slot| !slot.answered);
-        let worked_on = slots.next().and_then(|slot| slot.item);
+        let worked_on = slots.by_ref().take(worked_on).filter_map(|slot| slot.item).collect();
         (worked_on, slots.filter_map(|slot| slot.item).collect())
     }
 }
@@ -128,9 +164,9 @@ mod tests {
     fn two() -> Hand<&'static str> {
         let mut hand = Hand::default();
         hand.push(7, "seven");
-        assert!(hand.has_room() && hand.is_front_unwritten());
+        assert!(hand.room() == 1 && hand.is_front_unwritten());
         hand.push(8, "eight");
-        assert!(!hand.has_room());
+        assert_eq!(hand.room(), 0);
         hand
     }
 
@@ -178,10 +214,44 @@ mod tests {
 
     #[test]
     fn after_the_end_only_the_frame_in_work_is_to_blame() {
-        assert_eq!(two().clear(), (Some("seven"), vec!["eight"]));
+        assert_eq!(two().clear(), (vec!["seven"], vec!["eight"]));
         let mut hand = two();
         hand.answered(Some(7));
-        assert_eq!(hand.clear(), (Some("eight"), vec![]));
-        assert_eq!(hand.clear(), (None, vec![]));
+        assert_eq!(hand.clear(), (vec!["eight"], vec![]));
+        assert_eq!(hand.clear(), (vec![], vec![]));
+    }
+
+    #[test]
+    fn one_that_takes_several_at_once_gets_as_many_more_as_make_the_next_batch() {
+        let mut hand = Hand::default();
+        hand.set_batch(3);
+        for seq in 0..4 {
+            assert_eq!(hand.room(), 4 - seq as usize, "it works on the first one, three may wait");
+            hand.push(seq, seq);
+            hand.written();
+        }
+        assert_eq!(hand.room(), 0);
+        hand.answered(Some(0));
+        assert_eq!((hand.release(), hand.room()), (1, 3), "now it works on three");
+        for seq in 4..7 {
+            hand.push(seq, seq);
+            hand.written();
+        }
+        assert_eq!((hand.len(), hand.room()), (6, 0));
+        hand.answered(Some(1));
+        assert_eq!((hand.release(), hand.room()), (1, 0), "the rest of the batch comes at once");
+        assert_eq!(hand.items().copied().collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+        assert_eq!(hand.clear(), (vec![2, 3], vec![4, 5, 6]), "all that it worked on is lost with it");
+        assert_eq!(hand.room(), 4);
+    }
+
+    #[test]
+    fn no_batch_is_larger_than_the_largest_or_smaller_than_one_frame() {
+        let mut hand = Hand::<()>::default();
+        assert_eq!(hand.batch(), 1);
+        hand.set_batch(1000);
+        assert_eq!(hand.batch(), MAX_BATCH);
+        hand.set_batch(0);
+        assert_eq!((hand.batch(), hand.room()), (1, DEPTH));
     }
 }

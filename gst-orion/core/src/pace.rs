@@ -43,9 +43,10 @@ impl Pace {
     }
 
     /// How long after a frame became the oldest in hand the next one is to be handed over; none = nothing is known yet.
-    pub fn hand_over(&self, target: Option<TargetSize>) -> Option<Duration> {
+    /// `frames`: how many are to be got ready until then.
+    pub fn hand_over(&self, target: Option<TargetSize>, frames: usize) -> Option<Duration> {
         let mean = if target == Some(TargetSize::S320) { self.small } else { self.large };
-        let left = mean.service? - mean.prepare - MARGIN.as_secs_f64();
+        let left = mean.service? - mean.prepare * frames as f64 - MARGIN.as_secs_f64();
         Some(Duration::try_from_secs_f64(left.max(0.0)).unwrap_or_default())
     }
 
@@ -65,13 +66,14 @@ mod tests {
     #[test]
     fn the_next_frame_comes_in_time_to_be_prepared() {
         let mut pace = Pace::default();
-        assert_eq!(pace.hand_over(None), None);
+        assert_eq!(pace.hand_over(None, 1), None);
         pace.answered(Some(TargetSize::S640), ms(100), ms(10));
-        assert_eq!(pace.hand_over(Some(TargetSize::S640)), Some(ms(87)));
-        assert_eq!(pace.hand_over(None), Some(ms(87)), "without a wish it is the large model");
-        assert_eq!(pace.hand_over(Some(TargetSize::S320)), None, "the other model has its own pace");
+        assert_eq!(pace.hand_over(Some(TargetSize::S640), 1), Some(ms(87)));
+        assert_eq!(pace.hand_over(None, 4), Some(ms(57)), "four take four times as long to prepare");
+        assert_eq!(pace.hand_over(None, 1), Some(ms(87)), "without a wish it is the large model");
+        assert_eq!(pace.hand_over(Some(TargetSize::S320), 1), None, "the other model has its own pace");
         pace.answered(Some(TargetSize::S320), ms(10), ms(9));
-        assert_eq!(pace.hand_over(Some(TargetSize::S320)), Some(ms(0)));
+        assert_eq!(pace.hand_over(Some(TargetSize::S320), 1), Some(ms(0)));
     }
 
     #[test]
@@ -81,7 +83,7 @@ mod tests {
         for _ in 0..30 {
             pace.answered(None, ms(100), ms(5));
         }
-        let hand_over = pace.hand_over(None).unwrap();
+        let hand_over = pace.hand_over(None, 1).unwrap();
         assert!(hand_over > ms(90) && hand_over <= ms(92), "{hand_over:?}");
     }
 }

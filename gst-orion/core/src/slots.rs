@@ -38,6 +38,12 @@ impl Slots {
         Self { free: (0..count).collect(), count }
     }
 
+    /// There are so many slots from now on, if that is more than before.
+    pub fn grow(&mut self, count: u32) {
+        self.free.extend(self.count..count);
+        self.count = self.count.max(count);
+    }
+
     /// Lends a slot to the worker; none = it has all of them. It is the one that has been back for longest, so that a worker
     /// which lets go of a picture late is likely to still see that picture.
     pub fn lend(&mut self) -> Option<u32> {
@@ -112,6 +118,18 @@ mod tests {
         slots.lend();
         slots.lend();
         assert_eq!((slots.reclaim(), slots.lent(), slots.reclaim()), (2, 0, 0));
+        assert_eq!(slots, Slots::new(3));
+    }
+
+    #[test]
+    fn there_may_be_more_of_them_later() {
+        let mut slots = Slots::new(1);
+        assert_eq!((slots.lend(), slots.lend()), (Some(0), None));
+        slots.grow(3);
+        slots.grow(2);
+        assert_eq!((slots.lent(), slots.lend(), slots.lend(), slots.lend()), (1, Some(1), Some(2), None));
+        slots.give_back(0).unwrap();
+        assert_eq!(slots.reclaim(), 2);
         assert_eq!(slots, Slots::new(3));
     }
 

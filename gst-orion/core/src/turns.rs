@@ -76,30 +76,31 @@ impl Turns {
         }
     }
 
-    /// A worker can take a frame: whose; none = nobody has one.
-    pub fn take(&mut self, now: Duration) -> Option<Turn> {
-        let place = self.first(Wait::Frame)?;
+    /// A worker can take a frame of those that are `welcome`: whose; none = nobody has one.
+    pub fn take(&mut self, now: Duration, welcome: impl Fn(u64) -> bool) -> Option<Turn> {
+        let place = self.first(Wait::Frame, &welcome)?;
         self.count += 1;
         let count = self.count;
         let member = &mut self.members[place];
         let before = std::mem::replace(&mut member.served, count);
         (member.waits, member.invited) = (None, None);
         let id = member.id;
-        let passed_over = self.first(Wait::Chance).filter(|place| self.members[*place].served < before);
+        let passed_over = self.first(Wait::Chance, &welcome).filter(|place| self.members[*place].served < before);
         Some(Turn { member: id, passed_over: passed_over.map(|place| self.tell(place, now)) })
     }
 
-    /// So many workers are `free` and nobody has a frame: who may fetch one. To be called until it says none.
-    pub fn invite(&mut self, free: usize, now: Duration) -> Option<u64> {
+    /// So many frames can be taken, `free`, of those that are `welcome`, and nobody has one: who may fetch one. To be called
+    /// until it says none.
+    pub fn invite(&mut self, free: usize, now: Duration, welcome: impl Fn(u64) -> bool) -> Option<u64> {
         if self.expected(now).count() >= free {
             return None;
         }
-        self.first(Wait::Chance).map(|place| self.tell(place, now))
+        self.first(Wait::Chance, welcome).map(|place| self.tell(place, now))
     }
 
     /// When [`Self::invite`] is to be called again, though nothing else has happened.
-    pub fn next_invitation(&self, free: usize, now: Duration) -> Option<Duration> {
-        self.first(Wait::Chance).filter(|_| free > 0)?;
+    pub fn next_invitation(&self, free: usize, now: Duration, welcome: impl Fn(u64) -> bool) -> Option<Duration> {
+        self.first(Wait::Chance, welcome).filter(|_| free > 0)?;
         self.expected(now).min()
     }
 
@@ -109,8 +110,9 @@ impl Turns {
         ends.filter(move |end| now < *end)
     }
 
-    fn first(&self, wait: Wait) -> Option<usize> {
-        let waiting = self.members.iter().enumerate().filter(|(_, member)| member.waits == Some(wait));
+    fn first(&self, wait: Wait, welcome: impl Fn(u64) -> bool) -> Option<usize> {
+        let waits = |member: &Member| member.waits == Some(wait) && welcome(member.id);
+        let waiting = self.members.iter().enumerate().filter(|(_, member)| waits(member));
         waiting.min_by_key(|(_, member)| member.served).map(|(place, _)| place)
     }
 
@@ -137,14 +139,18 @@ mod tests {
         turns
     }
 
+    fn anyone(_: u64) -> bool {
+        true
+    }
+
     fn taken(turns: &mut Turns) -> Option<u64> {
-        turns.take(ms(0)).map(|turn| turn.member)
+        turns.take(ms(0), anyone).map(|turn| turn.member)
     }
 
     #[test]
     fn those_with_a_frame_take_turns() {
         let mut turns = of(3);
-        assert_eq!(turns.take(ms(0)), None);
+        assert_eq!(turns.take(ms(0), anyone), None);
         let mut order = vec![];
         for _ in 0..6 {
             (0..3).for_each(|id| turns.wait(id, Wait::Frame));
@@ -174,15 +180,15 @@ mod tests {
     fn one_at_a_time_may_fetch_a_frame_and_soon_the_next_one() {
         let mut turns = of(3);
         (0..3).for_each(|id| turns.wait(id, Wait::Chance));
-        assert_eq!(turns.invite(0, ms(0)), None, "no worker is free");
-        assert_eq!((turns.invite(1, ms(0)), turns.invite(1, ms(1))), (Some(0), None));
-        assert_eq!(turns.next_invitation(1, ms(1)), Some(GRACE));
-        assert_eq!(turns.next_invitation(0, ms(1)), None);
-        assert_eq!(turns.invite(1, GRACE), Some(1), "it had none");
+        assert_eq!(turns.invite(0, ms(0), anyone), None, "no worker is free");
+        assert_eq!((turns.invite(1, ms(0), anyone), turns.invite(1, ms(1), anyone)), (Some(0), None));
+        assert_eq!(turns.next_invitation(1, ms(1), anyone), Some(GRACE));
+        assert_eq!(turns.next_invitation(0, ms(1), anyone), None);
+        assert_eq!(turns.invite(1, GRACE, anyone), Some(1), "it had none");
         turns.wait(1, Wait::Frame);
         assert_eq!(taken(&mut turns), Some(1));
-        assert_eq!(turns.invite(2, GRACE), Some(2));
-        assert_eq!(turns.next_invitation(2, GRACE), None, "nobody is left");
+        assert_eq!(turns.invite(2, GRACE, anyone), Some(2));
+        assert_eq!(turns.next_invitation(2, GRACE, anyone), None, "nobody is left");
     }
 
     #[test]
@@ -190,12 +196,26 @@ mod tests {
         let mut turns = of(2);
         turns.wait(0, Wait::Chance);
         turns.wait(1, Wait::Frame);
-        assert_eq!(turns.take(ms(0)), Some(Turn { member: 1, passed_over: Some(0) }));
+        assert_eq!(turns.take(ms(0), anyone), Some(Turn { member: 1, passed_over: Some(0) }));
         turns.wait(1, Wait::Frame);
         turns.wait(0, Wait::Frame);
-        assert_eq!(turns.take(ms(0)), Some(Turn { member: 0, passed_over: None }));
+        assert_eq!(turns.take(ms(0), anyone), Some(Turn { member: 0, passed_over: None }));
         turns.wait(0, Wait::Chance);
-        assert_eq!(turns.take(ms(0)), Some(Turn { member: 1, passed_over: None }), "it was its turn");
+        assert_eq!(turns.take(ms(0), anyone), Some(Turn { member: 1, passed_over: None }), "it was its turn");
+    }
+
+    #[test]
+    fn who_is_not_welcome_keeps_its_turn() {
+        let mut turns = of(3);
+        turns.wait(0, Wait::Frame);
+        turns.wait(1, Wait::Chance);
+        turns.wait(2, Wait::Frame);
+        let others = |id| id > 1;
+        assert_eq!(turns.take(ms(0), others), Some(Turn { member: 2, passed_over: None }));
+        assert_eq!(turns.take(ms(0), others), None);
+        assert_eq!((turns.invite(1, ms(0), others), turns.next_invitation(1, ms(0), others)), (None, None));
+        assert_eq!(taken(&mut turns), Some(0));
+        assert_eq!(turns.invite(1, ms(0), anyone), Some(1));
     }
 
     proptest! {
@@ -222,10 +242,10 @@ mod tests {
                         waiting.remove(&id);
                     }
                     5 => {
-                        turns.invite(1, ms(now as u64));
+                        turns.invite(1, ms(now as u64), anyone);
                     }
                     _ => {
-                        let turn = turns.take(ms(now as u64));
+                        let turn = turns.take(ms(now as u64), anyone);
                         prop_assert_eq!(turn.is_some(), !waiting.is_empty(), "no frame waits beside a free worker");
                         let Some(Turn { member, .. }) = turn else { continue };
                         prop_assert!(waiting.remove(&member).is_some());
@@ -246,7 +266,7 @@ mod tests {
             let mut before = 0;
             loop {
                 (0..floods).for_each(|id| turns.wait(id, Wait::Frame));
-                let turn = turns.take(ms(0)).unwrap();
+                let turn = turns.take(ms(0), anyone).unwrap();
                 if turn.member == floods {
                     break;
                 }

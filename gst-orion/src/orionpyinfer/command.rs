@@ -25,6 +25,15 @@ pub(super) fn command_line(settings: &Settings) -> Result<Vec<String>, String> {
     option("--labels", settings.labels.clone());
     option("--threads", threads(settings, budget::threads()).to_string());
     option("--execution-provider", settings.execution_provider.clone());
+    // Workers that know nothing of batches need not know these either. An element alone has nobody to share a batch with, and
+    // a model that gets ready for batches takes memory.
+    let max_batch = if settings.worker_group.is_empty() { 1 } else { settings.max_batch };
+    if max_batch != 1 {
+        option("--max-batch", max_batch.to_string());
+    }
+    if max_batch != 1 && settings.batch_wait > 0 {
+        option("--batch-wait", (settings.batch_wait as f64 / 1e6).to_string());
+    }
     for (name, value) in [
         ("--model-dir", &settings.model_dir),
         ("--model", &settings.model_file),
@@ -109,6 +118,22 @@ mod tests {
         assert_eq!(after("--labels"), Some("person,dog"));
         assert_eq!(after("--model-dir"), Some("/m"));
         assert_eq!(after("--model"), None);
+        assert_eq!((after("--max-batch"), after("--batch-wait")), (None, None));
+    }
+
+    #[test]
+    fn batches_are_for_groups() {
+        gst::init().unwrap();
+        let words = |worker_group: &str, max_batch, batch_wait| {
+            let (worker_command, worker_group) = ("sh w.sh".to_owned(), worker_group.to_owned());
+            let settings = Settings { worker_command, worker_group, max_batch, batch_wait, ..Settings::default() };
+            let argv = command_line(&settings).unwrap();
+            argv.into_iter().skip_while(|word| !word.contains("-batch")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(words("", 4, 1_000_000), "");
+        assert_eq!(words("all", 1, 1_000_000), "");
+        assert_eq!(words("all", 0, 0), "--max-batch 0");
+        assert_eq!(words("all", 4, 2_500_000), "--max-batch 4 --batch-wait 2.5");
     }
 
     #[test]

@@ -3,21 +3,36 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use orion_core::turns::{Turns, Wait};
+use orion_core::turns::{Turn, Turns, Wait};
 use tokio::{sync::Notify, time};
 
 use super::{report::Who, stream::Stream};
 use crate::properties::lock;
 
+/// A worker that can take a frame.
+struct Free {
+    worker: u64,
+    /// How many frames it has in hand.
+    load: usize,
+    /// The elements of which it takes none now.
+    full: Vec<u64>,
+}
+
+impl Free {
+    fn welcomes(&self, element: u64) -> bool {
+        !self.full.contains(&element)
+    }
+}
+
 #[derive(Default)]
 struct Book {
-    /// Workers that can take a frame, with the number of frames that they have in hand.
-    idle: Vec<(u64, usize)>,
+    /// Workers that can take a frame, the one with the least to do first.
+    idle: Vec<Free>,
     /// Those that were given to an element whose frame is still on its way to them.
-    lent: Vec<(u64, usize)>,
+    lent: Vec<Free>,
     /// The crew at work.
     crew: u64,
     turns: Turns,
@@ -89,17 +104,18 @@ impl Desk {
 
     /// Takes a worker for a frame that goes before all others, the one with the least to do.
     pub(super) fn claim(&self) -> Option<u64> {
-        self.lock().lend()
+        let mut book = self.lock();
+        (!book.idle.is_empty()).then(|| book.lend(0))
     }
 
-    /// A worker can take a frame, or (none) cannot any more.
-    pub(super) fn set_idle(&self, who: Who, load: Option<usize>) {
+    /// A worker can take a frame, or (none) cannot any more: how many it has in hand, and the elements of which it takes none.
+    pub(super) fn set_idle(&self, who: Who, load: Option<(usize, Vec<u64>)>) {
         self.update(|book| {
-            book.idle.retain(|(id, _)| *id != who.id);
-            book.lent.retain(|(id, _)| *id != who.id);
+            book.idle.retain(|free| free.worker != who.id);
+            book.lent.retain(|free| free.worker != who.id);
             // One that has been replaced gets nothing more.
-            if let Some(load) = load.filter(|_| who.crew == book.crew) {
-                book.idle.push((who.id, load));
+            if let Some((load, full)) = load.filter(|_| who.crew == book.crew) {
+                book.offer(Free { worker: who.id, load, full });
             }
         });
     }
@@ -143,39 +159,58 @@ impl Book {
     /// Gives workers to those whose turn it is; when that is to be done again, though nothing else has happened.
     fn settle(&mut self, started: Instant) -> Option<Instant> {
         let now = started.elapsed();
-        while !self.idle.is_empty() {
-            let Some(turn) = self.turns.take(now) else { break };
-            if let (Some(stream), Some(worker)) = (self.stream(turn.member), self.lend()) {
+        while let Some((place, turn)) = self.turn(now) {
+            if let Some(stream) = self.stream(turn.member) {
+                let worker = self.lend(place);
                 stream.update(|state| state.granted = Some(worker));
             }
             if let Some(stream) = turn.passed_over.and_then(|id| self.stream(id)) {
                 stream.update(|state| state.invited = true);
             }
         }
-        while let Some(id) = self.turns.invite(self.idle.len(), now) {
+        while let Some(id) = self.invite(now) {
             if let Some(stream) = self.stream(id) {
                 stream.update(|state| state.invited = true);
             }
         }
-        self.turns.next_invitation(self.idle.len(), now).map(|again| started + again)
+        let idle = &self.idle;
+        let welcome = |id| idle.iter().any(|free| free.welcomes(id));
+        self.turns.next_invitation(idle.len(), now, welcome).map(|again| started + again)
+    }
+
+    /// Whose frame the first worker that takes one of theirs can have.
+    fn turn(&mut self, now: Duration) -> Option<(usize, Turn)> {
+        let Self { idle, turns, .. } = self;
+        let mut all = idle.iter().enumerate();
+        all.find_map(|(place, free)| Some((place, turns.take(now, |id| free.welcomes(id))?)))
+    }
+
+    fn invite(&mut self, now: Duration) -> Option<u64> {
+        let Self { idle, turns, .. } = self;
+        turns.invite(idle.len(), now, |id| idle.iter().any(|free| free.welcomes(id)))
+    }
+
+    fn offer(&mut self, free: Free) {
+        let place = self.idle.partition_point(|other| other.load <= free.load);
+        self.idle.insert(place, free);
     }
 
     fn stream(&self, id: u64) -> Option<Arc<Stream>> {
         self.members.iter().find(|(member, _)| *member == id).map(|(_, stream)| Arc::clone(stream))
     }
 
-    fn lend(&mut self) -> Option<u64> {
-        let (place, _) = self.idle.iter().enumerate().min_by_key(|(_, (_, load))| *load)?;
-        let worker = self.idle.remove(place);
-        self.lent.push(worker);
-        Some(worker.0)
+    fn lend(&mut self, place: usize) -> u64 {
+        let free = self.idle.remove(place);
+        let worker = free.worker;
+        self.lent.push(free);
+        worker
     }
 
     fn put_back(&mut self, worker: u64) {
         // One that was replaced, or has offered itself again meanwhile, is not there.
-        if let Some(place) = self.lent.iter().position(|(id, _)| *id == worker) {
-            let worker = self.lent.swap_remove(place);
-            self.idle.push(worker);
+        if let Some(place) = self.lent.iter().position(|free| free.worker == worker) {
+            let free = self.lent.swap_remove(place);
+            self.offer(free);
         }
     }
 

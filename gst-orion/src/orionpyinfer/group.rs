@@ -197,6 +197,7 @@ impl Group {
         });
         self.desk.join(id, Arc::clone(&stream));
         roster.peers.push(Peer { id, element: element.downgrade(), stream });
+        self.router.set_elements(roster.peers.len());
         Seat { group: Arc::clone(self), id }
     }
 
@@ -210,6 +211,7 @@ impl Group {
             return None;
         }
         self.desk.leave(id);
+        self.router.set_elements(roster.peers.len());
         let last = roster.peers.is_empty();
         drop(roster);
         if last {

@@ -127,6 +127,11 @@ impl Carried {
         }
     }
 
+    /// Whether the next frame of its element has to wait for its answer.
+    pub(super) fn holds_next(&self) -> bool {
+        self.is_followed && !self.live
+    }
+
     /// A frame whose answer nobody else will see.
     pub(super) fn check() -> Self {
         Self { job: None, target: None, live: false, is_followed: false }

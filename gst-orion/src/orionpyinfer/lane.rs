@@ -7,7 +7,7 @@ use orion_core::{slots::Slots, wire::SharedPicture};
 
 use super::{
     job::Message,
-    ring::{Offer, Ring, SLOT_SIZE, SLOTS},
+    ring::{FEWEST_SLOTS, Offer, Ring, SLOT_SIZE, SLOTS, slots_for},
     settings::Transport,
 };
 
@@ -44,7 +44,7 @@ impl Lane {
             Some(Err(error)) if transport == Transport::Shm => return Err(error),
             Some(Err(error)) => (None, None, Some(error)),
         };
-        let slots = Slots::new(SLOTS);
+        let slots = Slots::new(FEWEST_SLOTS);
         Ok((Self { transport, ring, open: false, slots, lent: VecDeque::new() }, offer, error))
     }
 
@@ -61,6 +61,12 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// The frames in hand may be as many as batches of a size need. Slots are written to in turns, so that each of them costs
+    /// memory: there are no more than that.
+    pub(super) fn make_room(&mut self, batch: usize) {
+        self.slots.grow(slots_for(batch).min(SLOTS));
     }
 
     /// Notes the next frame in hand; its place in shared memory, if it goes that way.
@@ -186,6 +192,11 @@ mod tests {
         lane.released(3);
         assert_eq!((lane.slots.lent(), lane.lent.len()), (0, 0), "the one in the pipe was the last but one");
         lane.released(9);
+        lane.make_room(4);
+        let placed = (0..10).filter(|_| lane.place(&message(3)).is_some()).count();
+        assert_eq!(placed, if usize::BITS < 64 { 3 } else { 9 }, "the rest goes through the pipe");
+        lane.released(10);
+        assert_eq!(lane.slots.lent(), 0);
         lane.place(&message(3));
         lane.end();
         assert_eq!(lane.slots.lent(), 0);

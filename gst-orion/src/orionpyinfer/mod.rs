@@ -32,7 +32,7 @@
 //! Elements of one process that have the same `worker-group` share one pool of workers: eight cameras then need one model in
 //! memory, or two, and not eight. The first one of them that starts makes the pool, with its `workers` and time-outs; others
 //! have to be set like it in `worker-command`, `worker-environment`, `model-dir`, `model-file`, `model-file-320`, `model-size`, `detector`, `workers`,
-//! `execution-provider`, `intra-op-threads`, `transport`, `confidence`, `iou-threshold` and `labels`, else they do not start, and an error says
+//! `execution-provider`, `intra-op-threads`, `transport`, `max-batch`, `batch-wait`, `confidence`, `iou-threshold` and `labels`, else they do not start, and an error says
 //! where they differ. They may come and go at any time; the last one ends the processes. A worker that cannot start is an error
 //! of all of them, and whoever starts after that begins with new workers.
 //!
@@ -42,12 +42,18 @@
 //! are those of all. What is changed on one of them while frames flow is changed on all: their properties follow, and
 //! with `orion-swap` each one tells its own `applied-at-seq`. In its log a worker counts the frames of all of them.
 //!
+//! A model that leaves open how many pictures it takes (its batch dimension is dynamic) runs frames of several elements at once:
+//! up to `max-batch` of those that wait when it is free, or that come within `batch-wait`. `timing.batch` in a result says how
+//! many there were, if more than one, and `inference_ms` is the time of that run. It is meant for accelerators. On a processor with two
+//! cores it was measured to answer no more frames in a second, and each of them later, as a frame waits for the whole run; so the
+//! shipped worker makes no batches there unless `max-batch` says so. An element alone is served as ever.
+//!
 //! Workers that remember something from frame to frame, as `detector=motion` does with the background, mix the pictures of
 //! different cameras up; a group is for those that look at each frame by itself.
 //!
 //! ## When a worker dies or hangs
 //! It is replaced at once, the second time after 1 s, then up to 30 s later, and at once again after a minute of good work. Only
-//! the frame that it worked on is lost; one that it had not begun goes to its successor. A worker that ends by itself and
+//! the frame, or the batch, that it worked on is lost; one that it had not begun goes to its successor. A worker that ends by itself and
 //! never was ready is an error of the element: its configuration is wrong, and a restart would not help.
 //!
 //! ## `stats`

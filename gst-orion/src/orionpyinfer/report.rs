@@ -33,8 +33,8 @@ pub(super) struct Who {
 pub(super) enum Report {
     /// What it is doing now.
     Status(Status),
-    /// It can take a frame; `load`: how many it has in hand.
-    Idle { load: usize },
+    /// It can take a frame; `load`: how many it has in hand, `full`: the elements of which it takes none now.
+    Idle { load: usize, full: Vec<u64> },
     /// It cannot take one any more.
     Unavailable,
     /// It is loaded and warm.

@@ -26,8 +26,8 @@ use crate::{
 impl Listener for Group {
     fn report(&self, who: Who, report: Report) {
         match report {
-            Report::Idle { load } => {
-                self.desk.set_idle(who, Some(load));
+            Report::Idle { load, full } => {
+                self.desk.set_idle(who, Some((load, full)));
                 self.serve_returned();
             }
             Report::Unavailable => self.desk.set_idle(who, None),

@@ -14,17 +14,28 @@ use std::{
 
 use command_fds::{CommandFdExt, FdMapping};
 use memmap2::MmapMut;
-use orion_core::{framing::MAX_MESSAGE, hand::DEPTH};
+use orion_core::{
+    framing::MAX_MESSAGE,
+    hand::{DEPTH, MAX_BATCH},
+};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 /// Tells the worker of the memory: number of the descriptor, slots, bytes of a slot, with colons between.
 const VARIABLE: &str = "ORION_SHM";
 /// How the memory is called in `/proc`.
 const NAME: &str = "orion-frames";
-/// For the frames in hand, and one that a worker may let go of late.
-pub(super) const SLOTS: u32 = DEPTH as u32 + 1;
+/// For the frames in hand, and one that a worker may let go of late: of one camera, and of the largest batches. Where
+/// addresses are scarce, what is beyond the former goes through the pipe.
+pub(super) const SLOTS: u32 = if usize::BITS < 64 { FEWEST_SLOTS } else { slots_for(MAX_BATCH) };
+/// How many are in use where frames go one by one.
+pub(super) const FEWEST_SLOTS: u32 = slots_for(1);
 /// No picture is larger, whichever way it goes: caps may change while frames flow, sealed memory cannot.
 pub(super) const SLOT_SIZE: usize = MAX_MESSAGE;
+
+/// How many slots the frames of batches of a size take.
+pub(super) const fn slots_for(batch: usize) -> u32 {
+    (DEPTH * batch) as u32 + 1
+}
 
 /// The host's view.
 pub(super) struct Ring(Mutex<MmapMut>);
@@ -86,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_written_is_seen_by_a_process_that_can_neither_write_nor_resize() {
         let (ring, offer) = Ring::create().unwrap();
-        assert!(ring.write(2, 10, b"picture"));
+        assert!(ring.write(SLOTS - 1, 10, b"picture"));
         let script = r#"IFS=:; set -- $ORION_SHM; exec 8<>"/proc/self/fd/$1"
             tail -c "$3" /proc/self/fd/8 | head -c 17 | tail -c 7; echo " $2 $3"
             printf x >&8 || echo sealed; truncate -s 1 /proc/self/fd/8 || echo fixed"#;

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,9 +20,20 @@ use crate::properties::lock;
 pub(super) struct Router {
     ways: Mutex<HashMap<u64, UnboundedSender<Request>>>,
     returned: Mutex<VecDeque<Box<Job>>>,
+    elements: AtomicUsize,
 }
 
 impl Router {
+    /// So many elements share the workers.
+    pub(super) fn set_elements(&self, count: usize) {
+        self.elements.store(count, Ordering::Relaxed);
+    }
+
+    /// How many elements share the workers.
+    pub(super) fn elements(&self) -> usize {
+        self.elements.load(Ordering::Relaxed)
+    }
+
     /// Opens the way to a worker.
     pub(super) fn open(&self, id: u64, way: UnboundedSender<Request>) {
         lock(&self.ways).insert(id, way);

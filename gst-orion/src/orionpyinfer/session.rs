@@ -6,7 +6,7 @@ use std::{future, io, process::ExitStatus, sync::Arc, time::Duration};
 use nix::sys::signal::Signal;
 use orion_core::{
     framing::Deframer,
-    hand::Hand,
+    hand::{DEPTH, Hand},
     ledger::Cause,
     pace::Pace,
     supervisor::{Exit, Overdue, State, Verdict},
@@ -66,6 +66,8 @@ pub(super) struct Session<'a> {
     writer: Option<mpsc::Sender<Outgoing>>,
     hand: Hand<Carried>,
     lane: Lane,
+    /// How many frames it takes at once, and how long it waits for so many.
+    batches: (usize, Duration),
     /// When the oldest frame in hand became that.
     front_since: Duration,
     write_deadline: Option<Duration>,
@@ -104,6 +106,7 @@ impl<'a> Session<'a> {
             writer: Some(writer),
             hand: Hand::default(),
             lane,
+            batches: (1, Duration::ZERO),
             front_since: Duration::ZERO,
             write_deadline: None,
             pace: Pace::default(),
@@ -212,7 +215,7 @@ impl<'a> Session<'a> {
             Some(Request::Check(number, message)) => self.send(number, Carried::check(), message),
             Some(Request::Frame(job)) => {
                 let ready = matches!(self.worker.supervisor.state(), State::Ready | State::Busy);
-                match (&job.message, ready && self.works() && self.hand.has_room()) {
+                match (&job.message, ready && self.works() && self.hand.room() > 0) {
                     (Some(message), true) => {
                         let (number, message) = (job.entry.number, Arc::clone(message));
                         self.send(number, Carried::new(job, &self.worker.who), message);
@@ -250,17 +253,26 @@ impl<'a> Session<'a> {
         let ready = matches!(self.worker.supervisor.state(), State::Ready | State::Busy);
         // One that does not read gets nothing more.
         let stuck = !self.hand.is_empty() && self.hand.front().is_none();
-        if self.worker.held || !ready || !self.works() || !self.hand.has_room() || stuck {
+        let (largest, wait) = self.batches;
+        // A camera that is alone has nobody to share a batch with.
+        let batch = largest.min(self.worker.router.elements());
+        self.hand.set_batch(batch);
+        self.lane.make_room(self.hand.batch());
+        if self.worker.held || !ready || !self.works() || self.hand.room() == 0 || stuck {
             return;
         }
-        if self.hand.front().is_some_and(|front| front.is_followed && !front.live) {
+        if batch <= 1 && self.hand.front().is_some_and(Carried::holds_next) {
             return;
         }
-        if let Some(front) = self.hand.front().filter(|front| front.live) {
-            match self.pace.hand_over(front.target) {
+        let now = self.worker.now();
+        // It waits for others then, so they need not wait for it.
+        let collects = self.hand.len() < batch && now < self.front_since + wait;
+        if let Some(front) = self.hand.front().filter(|front| front.live && !collects) {
+            let frames = if batch > 1 { self.hand.room() } else { 1 };
+            match self.pace.hand_over(front.target, frames) {
                 // Not before it is known how long a frame takes.
                 None => return,
-                Some(after) if self.front_since + after > self.worker.now() => {
+                Some(after) if self.front_since + after > now => {
                     self.offer_at = Some(self.front_since + after);
                     return;
                 }
@@ -269,8 +281,19 @@ impl<'a> Session<'a> {
         }
         match self.worker.router.take_back() {
             Some(job) => self.on_request(Some(Request::Frame(job))),
-            None => self.worker.report(Report::Idle { load: self.hand.len() }),
+            None => self.worker.report(Report::Idle { load: self.hand.len(), full: self.full() }),
         }
+    }
+
+    /// The elements of which it gets no more frames now, where it takes those of several at once.
+    fn full(&self) -> Vec<u64> {
+        if self.hand.batch() <= 1 {
+            return Vec::new();
+        }
+        let owners = |of: &Carried| of.job.as_ref().map(|job| job.entry.owner);
+        let count = |owner| self.hand.items().filter(|item| owners(item) == Some(owner)).count();
+        let holds = |item: &&Carried| item.holds_next() || owners(item).is_some_and(|owner| count(owner) >= DEPTH);
+        self.hand.items().filter(holds).filter_map(owners).collect()
     }
 
     fn withdraw(&mut self) {
@@ -465,7 +488,7 @@ impl<'a> Session<'a> {
         let cause = if self.next == Next::Stop { Cause::Shutdown } else { Cause::WorkerRestart };
         let (worked_on, not_begun) = self.hand.clear();
         self.lane.end();
-        if let Some(job) = worked_on.and_then(|carried| carried.job) {
+        for job in worked_on.into_iter().filter_map(|carried| carried.job) {
             self.worker.report(Report::Lost(job, cause, format!("the worker {text}")));
         }
         for job in not_begun.into_iter().filter_map(|carried| carried.job) {

@@ -4,7 +4,7 @@
 use std::{cmp::Ordering, sync::LazyLock, time::Duration};
 
 use gst::{glib, prelude::*};
-use orion_core::supervisor::Policy;
+use orion_core::{hand::MAX_BATCH, supervisor::Policy};
 
 use super::{
     command,
@@ -96,7 +96,7 @@ pub(super) enum Effect {
 }
 
 /// Properties that only a new crew can bring into force.
-const SWAPPED: [&str; 11] = [
+const SWAPPED: [&str; 13] = [
     "worker-command",
     "worker-environment",
     "model-dir",
@@ -108,6 +108,8 @@ const SWAPPED: [&str; 11] = [
     "execution-provider",
     "intra-op-threads",
     "transport",
+    "max-batch",
+    "batch-wait",
 ];
 
 /// Properties in which elements of one group are alike.
@@ -123,6 +125,8 @@ pub(super) const SHARED: [&str; SWAPPED.len() + Setting::ALL.len()] = [
     "execution-provider",
     "intra-op-threads",
     "transport",
+    "max-batch",
+    "batch-wait",
     "confidence",
     "iou-threshold",
     "labels",
@@ -158,6 +162,8 @@ pub(super) struct Settings {
     pub(super) execution_provider: String,
     pub(super) intra_op_threads: u32,
     pub(super) transport: Transport,
+    pub(super) max_batch: u32,
+    pub(super) batch_wait: u64,
     pub(super) write_timeout: u64,
     pub(super) startup_timeout: u64,
     pub(super) frame_timeout: u64,
@@ -187,6 +193,8 @@ impl Default for Settings {
             execution_provider: "cpu".into(),
             intra_op_threads: 0,
             transport: Transport::Auto,
+            max_batch: 0,
+            batch_wait: 0,
             write_timeout: 2 * SECOND,
             startup_timeout: 30 * SECOND,
             frame_timeout: 10 * SECOND,
@@ -328,6 +336,8 @@ impl Settings {
             "execution-provider" => self.execution_provider = text(),
             "intra-op-threads" => keep(value, &mut self.intra_op_threads),
             "transport" => keep(value, &mut self.transport),
+            "max-batch" => keep(value, &mut self.max_batch),
+            "batch-wait" => keep(value, &mut self.batch_wait),
             "write-timeout" => keep(value, &mut self.write_timeout),
             "startup-timeout" => keep(value, &mut self.startup_timeout),
             "frame-timeout" => keep(value, &mut self.frame_timeout),
@@ -357,6 +367,8 @@ impl Settings {
             "execution-provider" => self.execution_provider.to_value(),
             "intra-op-threads" => self.intra_op_threads.to_value(),
             "transport" => self.transport.to_value(),
+            "max-batch" => self.max_batch.to_value(),
+            "batch-wait" => self.batch_wait.to_value(),
             "write-timeout" => self.write_timeout.to_value(),
             "startup-timeout" => self.startup_timeout.to_value(),
             "frame-timeout" => self.frame_timeout.to_value(),
@@ -490,6 +502,26 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
                  standard input (auto), all through its standard input (pipe), or all through shared memory, and a worker \
                  that cannot is an error (shm) (default: auto)",
             )
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("max-batch")
+            .nick("Largest batch")
+            .blurb(
+                "How many frames of different elements of a worker-group a worker may run at once, if its model allows it; \
+                 1 = never more than one, 0 = the worker chooses: the shipped one 4, with the execution provider cpu 1 (default: 0)",
+            )
+            .maximum(MAX_BATCH as u32)
+            .default_value(d.max_batch)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt64::builder("batch-wait")
+            .nick("Wait for a batch")
+            .blurb(
+                "Nanoseconds that a worker waits for more frames before it runs fewer than it may at once, 1 s at most; \
+                 0 = it takes what already waits (default: 0)",
+            )
+            .maximum(SECOND)
+            .default_value(d.batch_wait)
             .mutable_playing()
             .build(),
         time(

@@ -404,7 +404,18 @@ mod tests {
 
     fn ready() -> Ready {
         let (worker, version) = ("w".to_owned(), "1".to_owned());
-        Ready { protocol: 1, worker, version, pid: 7, models: Models::default(), load_ms: 1.0, shm: false, threads: 0 }
+        Ready {
+            protocol: 1,
+            worker,
+            version,
+            pid: 7,
+            models: Models::default(),
+            load_ms: 1.0,
+            shm: false,
+            threads: 0,
+            max_batch: None,
+            batch_wait_ms: None,
+        }
     }
 
     #[test]

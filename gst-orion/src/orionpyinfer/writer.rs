@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc};
 
-use orion_core::hand::DEPTH;
+use orion_core::hand::{DEPTH, MAX_BATCH};
 use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender, sync::mpsc, task::JoinHandle};
 
 use super::{job::Message, lane::Place, tuning::Setting};
@@ -20,8 +20,9 @@ pub(super) enum Outgoing {
 /// everything before that was written.
 pub(super) fn start(stdin: Sender) -> (mpsc::Sender<Outgoing>, mpsc::Receiver<io::Result<Outgoing>>, JoinHandle<()>) {
     // All frames in hand and one command a setting.
-    let (writer, messages) = mpsc::channel(DEPTH + Setting::ALL.len());
-    let (done, written) = mpsc::channel(DEPTH + Setting::ALL.len());
+    let room = DEPTH * MAX_BATCH + Setting::ALL.len();
+    let (writer, messages) = mpsc::channel(room);
+    let (done, written) = mpsc::channel(room);
     (writer, written, tokio::spawn(write(stdin, messages, done)))
 }
 

@@ -122,6 +122,9 @@ pub(crate) struct Worker {
     /// Threads of each worker process; 0 = the cores, shared out among all worker processes when one starts.
     #[serde(with = "number::Threads")]
     pub(crate) threads: u32,
+    /// Frames of different cameras of a worker_group that one run of the model may take; 1 = one, 0 = the worker chooses.
+    #[serde(with = "number::Batch")]
+    pub(crate) max_batch: u32,
     /// Program and arguments, quoted as for a shell; empty = the shipped worker, for person_detector only.
     #[serde(with = "text::Command")]
     pub(crate) worker_command: String,
@@ -147,6 +150,7 @@ impl Default for Worker {
             labels: vec!["person".into()],
             workers: 1,
             threads: 0,
+            max_batch: 0,
             worker_command: String::new(),
             worker_environment: Vec::new(),
             worker_group: String::new(),

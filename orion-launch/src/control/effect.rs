@@ -41,7 +41,7 @@ const ROIS: [(&str, &str); 10] = [
 ];
 
 /// Keys below `models.<name>`, and what they are called in `orionpyinfer`.
-const MODELS: [(&str, &str); 12] = [
+const MODELS: [(&str, &str); 13] = [
     ("detector", "detector"),
     ("size", "model-size"),
     ("model_dir", "model-dir"),
@@ -52,6 +52,7 @@ const MODELS: [(&str, &str); 12] = [
     ("labels", "labels"),
     ("workers", "workers"),
     ("threads", "intra-op-threads"),
+    ("max_batch", "max-batch"),
     ("worker_command", "worker-command"),
     ("worker_environment", "worker-environment"),
 ];

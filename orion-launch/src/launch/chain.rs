@@ -105,14 +105,15 @@ fn infer(name: &str, worker: &Worker, text: &mut String) {
     let _ = write!(
         text,
         " ! orionpyinfer name={name} detector={} model-size={} confidence={} iou-threshold={} labels={} workers={} \
-         intra-op-threads={}",
+         intra-op-threads={} max-batch={}",
         word(&worker.detector),
         word(&worker.size),
         worker.confidence,
         worker.iou_threshold,
         quoted(&worker.labels.join(",")),
         worker.workers,
-        worker.threads
+        worker.threads,
+        worker.max_batch
     );
     for (property, value) in [
         ("model-dir", &worker.model_dir),

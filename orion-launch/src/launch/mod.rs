@@ -92,7 +92,7 @@ mod tests {
             r#""#,
             " ! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0",
             " ! orionpyinfer name=infer detector=auto model-size=orion confidence=0.5 iou-threshold=0.45",
-            r#" labels="person" workers=1 intra-op-threads=0"#,
+            r#" labels="person" workers=1 intra-op-threads=0 max-batch=0"#,
             r#" ! orionmqttsink name=sink uri="mqtt://127.0.0.1:1883" topic="care/inferences/{instance_id}/{type}""#,
             r#" status-topic="care/status/{instance_id}" instance-id=ward-3 mqtt-qos=1"#,
         );

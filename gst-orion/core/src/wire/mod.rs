@@ -16,8 +16,8 @@ pub use host::{
     SharedPicture, TargetSize, command_message, frame_head,
 };
 pub use worker::{
-    Ack, AckStatus, BBox, Detection, InferenceResult, MAX_LABEL, Models, Ready, ResultData, Timing, WorkerFault,
-    WorkerMessage,
+    Ack, AckStatus, BBox, Detection, InferenceResult, MAX_BATCH_WAIT_MS, MAX_LABEL, Models, Ready, ResultData, Timing,
+    WorkerFault, WorkerMessage,
 };
 
 use serde::Deserialize;

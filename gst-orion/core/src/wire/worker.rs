@@ -49,7 +49,16 @@ pub struct Ready {
     /// Threads with which it computes; 0 = it does not say.
     #[serde(default)]
     pub threads: u32,
+    /// How many frames of different cameras it runs at once, if they wait for it. Absent = 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_batch: Option<u32>,
+    /// How long it waits for so many, ms. Absent = not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_wait_ms: Option<f64>,
 }
+
+/// The longest time that a worker waits for a batch to become full, ms.
+pub const MAX_BATCH_WAIT_MS: f64 = 1000.0;
 
 /// The models of a worker.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -155,6 +164,10 @@ pub struct Timing {
     /// All of it.
     #[schemars(range(min = 0))]
     pub total_ms: f64,
+    /// How many frames shared the model's run, which took `inference_ms`; absent: this one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(min = 1))]
+    pub batch: Option<u32>,
 }
 
 /// `ack`.
@@ -211,6 +224,13 @@ impl WorkerMessage {
                 let models = &mut ready.models;
                 for text in [&mut models.size, &mut models.file_640, &mut models.file_320].into_iter().flatten() {
                     clean(text);
+                }
+                if ready.max_batch == Some(0) {
+                    return Err(refused(&kind, "max_batch", "must be at least 1, got 0"));
+                }
+                if let Some(wait) = ready.batch_wait_ms.filter(|wait| !(0.0..=MAX_BATCH_WAIT_MS).contains(wait)) {
+                    let reason = format!("must be from 0 to {MAX_BATCH_WAIT_MS}, got {wait}");
+                    return Err(refused(&kind, "batch_wait_ms", reason));
                 }
                 if ready.protocol == PROTOCOL {
                     Ok(Self::Ready(ready))
@@ -305,6 +325,9 @@ impl InferenceResult {
                 return Err(refused(&self.kind, format!("timing.{field}"), reason));
             }
         }
+        if timing.batch == Some(0) {
+            return Err(refused(&self.kind, "timing.batch", "must be at least 1, got 0"));
+        }
         Ok(())
     }
 
@@ -373,6 +396,30 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_of_one_frame_at_least_and_waits_for_a_second_at_most() {
+        let ready = |more: Value| {
+            let mut ready = json!({"type": "ready", "protocol": 1, "worker": "w", "version": "1", "pid": 1});
+            ready.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            decode(&ready).map_err(|error| error.to_string())
+        };
+        let Ok(WorkerMessage::Ready(plain)) = ready(json!({})) else { panic!("refused") };
+        assert_eq!((plain.max_batch, plain.batch_wait_ms), (None, None));
+        let Ok(WorkerMessage::Ready(able)) = ready(json!({"max_batch": 4, "batch_wait_ms": 2.5})) else {
+            panic!("refused")
+        };
+        assert_eq!((able.max_batch, able.batch_wait_ms), (Some(4), Some(2.5)));
+        for (more, expected) in [
+            (json!({"max_batch": 0}), "max_batch: must be at least 1"),
+            (json!({"max_batch": -1}), "max_batch"),
+            (json!({"batch_wait_ms": 1001}), "batch_wait_ms: must be from 0 to 1000, got 1001"),
+            (json!({"batch_wait_ms": -1}), "batch_wait_ms: must be from 0 to 1000"),
+        ] {
+            let error = ready(more).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn names_what_is_wrong_and_where() {
         let spoilt = |pointer: &str, value: Value| {
             let mut message = result();
@@ -388,6 +435,7 @@ mod tests {
             ("/data/detections/0/bbox/width", json!(0), "data.detections[0].bbox.width: must be a positive number"),
             ("/data/detections/0/bbox/x", json!("left"), "data.detections[0].bbox.x"),
             ("/data/count", json!(2), "data.count: is 2 for 1 detections"),
+            ("/timing", json!({"total_ms": 1, "batch": 0}), "timing.batch: must be at least 1, got 0"),
             ("/frame_seq", json!(-1), "frame_seq"),
             (
                 "/suggested_roi",

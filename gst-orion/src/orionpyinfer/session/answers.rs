@@ -4,6 +4,7 @@
 use std::{io, time::Duration};
 
 use orion_core::{
+    hand::MAX_BATCH,
     ledger::Cause,
     supervisor::{Exit, State},
     wire::{Ack, InferenceResult, WorkerFault, WorkerMessage},
@@ -54,6 +55,9 @@ impl Session<'_> {
                     self.stdout_open = false;
                     return self.kill(text.to_owned(), Exit::Own);
                 }
+                let largest = ready.max_batch.map_or(1, |most| (most as usize).clamp(1, MAX_BATCH));
+                let wait = Duration::try_from_secs_f64(ready.batch_wait_ms.unwrap_or(0.0) / 1e3).unwrap_or_default();
+                self.batches = (largest, wait);
                 let now = self.worker.now();
                 self.worker.supervisor.ready(now);
                 self.worker.announce(Box::new(ready));
@@ -84,7 +88,11 @@ impl Session<'_> {
             Some(Carried { job: Some(mut job), target, .. }) => {
                 let prepare = Duration::try_from_secs_f64(result.timing.preprocess_ms / 1e3).unwrap_or_default();
                 let service = self.worker.now().saturating_sub(self.front_since);
-                self.pace.answered(target, service, prepare);
+                // Of one batch all come at once; the first one's time is that of all.
+                let inference = result.timing.inference_ms / 1e3;
+                if result.timing.batch.is_none_or(|batch| batch < 2) || service.as_secs_f64() * 2.0 > inference {
+                    self.pace.answered(target, service, prepare);
+                }
                 // Let go of the picture, so that the buffer can be written to.
                 job.message = None;
                 self.worker.report(match frame::stray(&job, &result) {
