@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -53,8 +53,8 @@ test: lint test-rust test-python ## run every check and every test
 lint: python-dev check-core
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-	$(VENV)/bin/ruff check models tests
-	$(VENV)/bin/ruff format --check models tests
+	$(VENV)/bin/ruff check models tests fuzz
+	$(VENV)/bin/ruff format --check models tests fuzz
 	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline --log-level error check bans licenses sources; \
 		else echo "cargo-deny is not installed; licences and sources of the dependencies are not checked here"; fi
 
@@ -99,6 +99,18 @@ SOAK_OUT ?= target/soak/$(shell date -u +%Y%m%d-%H%M%S)
 
 soak: python-dev build ## let all of it run for HOURS=1 with a fault every FAULT_EVERY=60 s; fails when anything grows or is lost without a cause (DATA as in bench)
 	ORION_BUILT=$(abspath target/release) $(PYTHON) tests/soak/soak.py --hours '$(HOURS)' --fault-every '$(FAULT_EVERY)' --data '$(DATA)' --out '$(SOAK_OUT)'
+
+# For each target; TARGET= as `make fuzz` lists them, such as command or python/jpeg.
+SECONDS ?= 60
+TARGET ?=
+
+fuzz: packages ## feed hostile input to all that reads: SECONDS=60 for each target, TARGET=command for one of them (needs a nightly Rust)
+	@rustup run nightly rustc --version >/dev/null 2>&1 || \
+		{ echo "fuzzing needs a nightly compiler: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	@test -x target/cargo-fuzz/bin/cargo-fuzz || cargo install --quiet --locked cargo-fuzz --root target/cargo-fuzz
+	@sh fuzz/python/setup.sh target/fuzz-venv
+	@$(if $(filter python/%,$(TARGET)),:,PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" cargo +nightly fuzz build --target-dir target/fuzz $(TARGET))
+	@target/fuzz-venv/bin/python fuzz/run.py --seconds '$(SECONDS)' $(if $(TARGET),--target '$(TARGET)')
 
 install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so

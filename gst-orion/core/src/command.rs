@@ -13,6 +13,9 @@ pub const MAX_LENGTH: usize = 64 * 1024;
 /// The longest `id`, bytes.
 pub const MAX_ID: usize = 128;
 
+/// The longest error of a refusal, characters; of a longer one the end is left out. It may repeat what was sent.
+pub const MAX_ERROR: usize = 1000;
+
 /// Rates that can be asked for, Hz.
 pub const RATE_HZ: std::ops::RangeInclusive<f64> = 0.1..=30.0;
 
@@ -304,8 +307,9 @@ impl Request {
     /// # Errors
     /// [`Refusal`], with as much of name and id as can be read.
     pub fn read(payload: &[u8]) -> Result<Self, Box<Refusal>> {
-        let refused =
-            |command: &str, id: Option<Id>, error: String| Box::new(Refusal { command: excerpt(command), id, error });
+        let refused = |command: &str, id: Option<Id>, error: String| {
+            Box::new(Refusal { command: excerpt(command), id, error: short(error) })
+        };
         if payload.len() > MAX_LENGTH {
             let error = format!("{} bytes are too long for a command, at most {MAX_LENGTH} are read", payload.len());
             return Err(refused("", None, error));
@@ -389,6 +393,15 @@ fn typed<T: DeserializeOwned>(params: Value) -> Result<T, String> {
         // The path ends where the object does that lacks or has too much of something.
         if path == "." { format!("params: {text}") } else { format!("params.{path}: {text}") }
     })
+}
+
+/// What is refused may be as long as a command, and longer still with its escapes: the answer is not.
+fn short(mut error: String) -> String {
+    if let Some((end, _)) = error.char_indices().nth(MAX_ERROR) {
+        error.truncate(end);
+        error.push_str("...");
+    }
+    error
 }
 
 /// Enough of a name to find the mistake.
@@ -508,5 +521,10 @@ mod tests {
         assert!(Request::read(&[b' '; MAX_LENGTH + 1]).unwrap_err().error.contains("too long"));
         let refusal = read(&json!({"command": "x".repeat(100), "id": 5})).unwrap_err();
         assert_eq!((refusal.command.len(), refusal.id), (64, Some(Id::Number(5))));
+        for long in [json!({"command": "\u{1}".repeat(9000)}), json!({"command": ["\u{10ffff}".repeat(9000)]})] {
+            let refusal = read(&long).unwrap_err();
+            assert_eq!(refusal.error.chars().count(), MAX_ERROR + 3, "{refusal:?}");
+            assert!(refusal.error.starts_with("command: ") && refusal.error.ends_with("..."));
+        }
     }
 }

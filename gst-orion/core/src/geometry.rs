@@ -8,6 +8,9 @@ use thiserror::Error;
 /// Slack for sums of rounded decimals such as `0.7 + 0.3`; far below a thousandth of a pixel.
 const EPSILON: f64 = 1e-6;
 
+/// The least side of a region, a fraction of the frame's: of thinner ones rounding would leave nothing, in sums as in pixels.
+const LEAST_SIDE: f64 = 1e-5;
+
 /// Why four numbers are not a rectangle inside the unit square.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum RectError {
@@ -89,7 +92,8 @@ impl NormRect {
     /// The whole frame.
     pub const FULL: Self = Self { x: 0.0, y: 0.0, width: 1.0, height: 1.0 };
 
-    /// Checks the four numbers; sums may pass 1 by a rounding error, which is cut off.
+    /// Checks the four numbers; sums may pass 1 by a rounding error, which is cut off. A side below a hundred-thousandth of the
+    /// frame, less than a pixel, becomes that.
     ///
     /// # Errors
     /// [`RectError`] names the first field that breaks a rule.
@@ -114,13 +118,14 @@ impl NormRect {
                 return Err(RectError::Outside { corner, side, sum });
             }
         }
-        let (width, height) = (width.min(1.0 - x), height.min(1.0 - y));
         // A corner at 1 leaves nothing inside once the slack is cut off.
-        for (corner, side, left, sum) in [("x", "width", width, x), ("y", "height", height, y)] {
-            if left <= 0.0 {
-                return Err(RectError::Outside { corner, side, sum: sum + EPSILON });
+        for (corner, side, start) in [("x", "width", x), ("y", "height", y)] {
+            if start >= 1.0 {
+                return Err(RectError::Outside { corner, side, sum: start + EPSILON });
             }
         }
+        let (x, width) = inside_axis(x, width);
+        let (y, height) = inside_axis(y, height);
         Ok(Self { x, y, width, height })
     }
 
@@ -206,6 +211,11 @@ impl NormRect {
     }
 }
 
+fn inside_axis(start: f64, length: f64) -> (f64, f64) {
+    let start = start.min(1.0 - LEAST_SIDE);
+    (start, length.max(LEAST_SIDE).min(1.0 - start))
+}
+
 fn grow_axis(start: f64, length: f64, at_least: f64) -> (f64, f64) {
     let grown = length.max(at_least.min(1.0));
     let start = (start - (grown - length) / 2.0).clamp(0.0, 1.0 - grown);
@@ -271,6 +281,25 @@ mod tests {
     fn accepts_sums_that_pass_one_by_a_rounding_error() {
         let r = rect(0.7, 0.1, 0.300_000_000_000_000_04, 0.9);
         assert!(r.x() + r.width() <= 1.0 && r.y() + r.height() <= 1.0);
+    }
+
+    #[test]
+    fn a_region_thinner_than_any_pixel_still_holds_one() {
+        for (x, width) in [(0.999_999, 1e-7), (0.5, 5e-324), (0.0, 1e-17), (1.0 - f64::EPSILON, f64::EPSILON)] {
+            let thin = rect(x, 0.0, width, 1.0);
+            assert_eq!(
+                NormRect::new(thin.x(), thin.y(), thin.width(), thin.height()),
+                Ok(thin),
+                "read as it is written"
+            );
+            for made in [thin, thin.union(&thin), thin.grown_to(0.0), thin.grown_by(0.0, 0.0), thin.mixed(&thin, 0.5)] {
+                assert!(made.width() > 0.0 && made.x() + made.width() <= 1.0, "{made:?}");
+                for side in [1, 640, 8192] {
+                    let pixels = made.to_pixels(side, side);
+                    assert!(pixels.width > 0 && pixels.x + pixels.width <= side, "{made:?}: {pixels:?} of {side}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -44,3 +44,21 @@ pub(crate) use stream::{Format, Resolution};
 pub(crate) use text::broker;
 pub(crate) use tree::Config;
 pub(crate) use upkeep::Page;
+
+/// What `make fuzz` asks of any configuration, asked for those that are kept.
+#[cfg(test)]
+mod hostile {
+    use super::fuzz_configuration::run;
+
+    #[test]
+    fn kept_inputs_break_no_rule() {
+        super::fuzz_replay::corpus("configuration", run);
+    }
+}
+
+#[cfg(test)]
+#[path = "../../../fuzz/src/configuration.rs"]
+mod fuzz_configuration;
+#[cfg(test)]
+#[path = "../../../fuzz/src/replay.rs"]
+mod fuzz_replay;

@@ -127,14 +127,20 @@ pub(crate) fn broker(uri: &str) -> Option<(&str, u16)> {
 }
 
 fn mqtt_uri(uri: &str) -> Result<(), &'static str> {
-    let user = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or("", |(user, _)| user);
-    if user.contains(':') {
-        return Err("a password does not belong here; set mqtt.username and mqtt.password_file");
+    const FORM: &str = "expected mqtt://[user@]host[:port] or mqtts://[user@]host[:port]";
+    if let Some((user, _)) = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')) {
+        if user.contains(':') {
+            return Err("a password does not belong here; set mqtt.username and mqtt.password_file");
+        }
+        if user.contains('%') {
+            return Err("escapes (%) are not understood; set mqtt.username");
+        }
+        // What comes before the first of these is the host for other readers of addresses.
+        if user.is_empty() || user.contains(['@', '/', '?', '#']) {
+            return Err(FORM);
+        }
     }
-    if user.contains('%') {
-        return Err("escapes (%) are not understood; set mqtt.username");
-    }
-    broker(uri).map(|_| ()).ok_or("expected mqtt://[user@]host[:port] or mqtts://[user@]host[:port]")
+    broker(uri).map(|_| ()).ok_or(FORM)
 }
 
 fn prefix(prefix: &str) -> Result<(), &'static str> {
@@ -145,7 +151,8 @@ fn prefix(prefix: &str) -> Result<(), &'static str> {
 }
 
 fn bind(bind: &str) -> Result<(), &'static str> {
-    let valid = bind.is_empty() || bind.parse::<SocketAddr>().is_ok();
+    let short = bind.rsplit(':').next().is_some_and(|port| port.len() <= 5);
+    let valid = bind.is_empty() || (short && bind.parse::<SocketAddr>().is_ok());
     valid.then_some(()).ok_or("expected ADDRESS:PORT such as 127.0.0.1:8080, or empty = off")
 }
 
@@ -259,6 +266,19 @@ mod tests {
         {
             assert_eq!(broker(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_address_of_a_broker_is_the_same_for_all_who_read_it() {
+        for good in ["mqtt://me@a", "mqtts://me@[::1]:1/"] {
+            assert_eq!(mqtt_uri(good), Ok(()), "{good}");
+        }
+        for wrong in
+            ["mqtt://a/b@c", "mqtt://a/@c", "mqtt://a?@c", "mqtt://a#@c", "mqtt://a@b@c", "mqtt://@a", "mqtt://me:x@a"]
+        {
+            assert!(mqtt_uri(wrong).is_err(), "{wrong}");
+        }
+        assert!(bind("127.0.0.1:80").is_ok() && bind("127.0.0.1:000080").is_err());
     }
 
     #[test]
