@@ -229,7 +229,10 @@ fn restart_never_makes_a_dead_worker_an_error() {
     rig.push().unwrap();
     assert!(rig.error().contains("dying at frame 0"));
     assert_eq!(rig.push(), Err(gst::FlowError::Error));
-    rig.assert_settled(1, 0);
+    // The error is told before frames are refused, so the second one may have come in between; then it is lost by the same cause.
+    let received = rig.count("received");
+    assert!((1..=2).contains(&received), "{received}");
+    rig.assert_settled(received, 0);
 }
 
 #[test]

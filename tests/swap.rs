@@ -111,7 +111,8 @@ fn twenty_swaps_under_full_load_lose_nothing_and_leave_no_process() {
         let size = if round % 2 == 0 { "s" } else { "n" };
         pids.extend(load.pids());
         load.element().set_property_from_str("model-size", size);
-        load.until_size(size);
+        // One of the two workers before may answer a frame behind the first one of the new size: that is no news.
+        while load.result() != size || load.count("swaps") <= round {}
     }
     assert_eq!(load.count("swaps"), 20);
     until("the old processes are gone", || {

@@ -287,7 +287,7 @@ impl Stream {
         let answered = gst::get_timestamp().nseconds();
         self.update(|state| {
             let news = state.newcomers.take_if(|newcomers| newcomers.crew == job.crew);
-            let first = news.map(|newcomers| newcomers.first.map_or(job.info.seq, |first| first.min(job.info.seq)));
+            let first = news.map(|newcomers| newcomers.begin(job.info.seq));
             state.totals.add_copies(&job);
             state.totals.results += 1;
             state.totals.detections += result.data.count;
@@ -351,13 +351,19 @@ impl Stream {
                 .collect();
             state.swaps.under_way = false;
             state.swaps.done += 1;
-            state.newcomers.replace(Newcomers { crew, first: None }).is_some()
+            let after = state.given;
+            state.newcomers.replace(Newcomers { crew, after, first: None }).is_some()
         })
     }
 
     /// The pads become active, or cease to be.
     pub(super) fn activate(&self, active: bool) {
-        self.lock().active = active;
+        {
+            let mut state = self.lock();
+            state.active = active;
+            // Numbers may begin anew.
+            state.given = None;
+        }
         let cause = if active { Cause::Flush } else { Cause::Shutdown };
         self.flush(!active, cause);
     }
