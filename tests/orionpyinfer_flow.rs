@@ -22,7 +22,8 @@ fn on_a_live_stream_the_next_frame_is_not_taken_before_a_worker_is_free() {
 
 #[test]
 fn on_a_live_stream_the_next_frame_is_asked_for_just_in_time() {
-    let mut rig = Rig::new("--delay-ms 100", &[]);
+    // The fourth frame takes longer than those before, so that what is looked at does not pass by.
+    let mut rig = Rig::new("--delay-ms 100 --at 3=slow", &[]);
     rig.harness.set_live(true);
     for seq in 0..3 {
         rig.push().unwrap();
@@ -31,7 +32,7 @@ fn on_a_live_stream_the_next_frame_is_asked_for_just_in_time() {
     }
     rig.push().unwrap();
     let asked = std::time::Instant::now();
-    // The worker is about to be done with it; the next one is on its way by then.
+    // The worker should be about to be done with it; the next one is on its way by then.
     assert_eq!(rig.count("in-flight"), 1);
     rig.push().unwrap();
     assert!(asked.elapsed() < std::time::Duration::from_secs(10));
