@@ -73,7 +73,10 @@ test-rust: python
 
 test-python: python-dev packages-test
 	cargo build --workspace --locked --quiet
-	$(PYTHON) -m pytest -q tests
+	@# Both at once: those of e2e wait most of the time.
+	@$(PYTHON) -m pytest -q tests/e2e & whole=$$!; \
+		$(PYTHON) -m pytest -q tests --ignore tests/e2e; parts=$$?; \
+		wait $$whole && exit $$parts
 
 # How often each fault is played.
 ROUNDS ?= 3
