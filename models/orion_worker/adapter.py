@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """A detector as the worker's loop sees it: what the detector leaves out is filled in."""
 
+import contextlib
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -124,8 +125,12 @@ class Adapter:
     @property
     def threads(self) -> int:
         """With how many threads the detector computes, as `describe` tells; 0 if it does not."""
-        told = self.describe().get("threads")
-        return told if isinstance(told, int) and 0 < told < 1 << 32 else 0
+        # A description that fails costs the command that asks for it, not the worker.
+        with contextlib.suppress(Exception):
+            told = self.describe().get("threads")
+            if isinstance(told, int) and 0 < told < 1 << 32:
+                return told
+        return 0
 
     def prepare(self, picture: Picture, attention: Attention) -> Any:
         """The part of the work that another thread may do; without such a part, what `infer` takes."""
