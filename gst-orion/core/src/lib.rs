@@ -5,6 +5,7 @@ pub mod bulletin;
 pub mod camera;
 pub mod command;
 pub mod contract;
+pub mod environment;
 pub mod focus;
 pub mod framing;
 pub mod gap;

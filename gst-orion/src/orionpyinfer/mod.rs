@@ -94,7 +94,6 @@ mod budget;
 mod command;
 mod crew;
 mod desk;
-mod environment;
 mod farewell;
 mod frame;
 mod group;

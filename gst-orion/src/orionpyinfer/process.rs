@@ -21,13 +21,13 @@ use nix::{
     },
     unistd::Pid,
 };
-use orion_core::supervisor::Exit;
+use orion_core::{environment, supervisor::Exit};
 use tokio::{
     net::unix::pipe::{Receiver, Sender},
     sync::oneshot,
 };
 
-use super::{environment, ring::Offer};
+use super::ring::Offer;
 
 /// What a pipe is asked to hold, bytes: a raw VGA frame then takes one write instead of fifteen.
 const PIPE_SIZE: i32 = 1 << 20;

@@ -4,12 +4,11 @@
 use std::{cmp::Ordering, sync::LazyLock, time::Duration};
 
 use gst::{glib, prelude::*};
-use orion_core::{hand::MAX_BATCH, supervisor::Policy};
+use orion_core::{environment, hand::MAX_BATCH, supervisor::Policy};
 
 use super::{
     command,
     crew::{Spec, Wish},
-    environment,
     tuning::{Setting, Tuning},
     worker::Limits,
 };

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, net::SocketAddr};
 
 use gst::glib;
-use orion_core::topic::TopicTemplate;
+use orion_core::{environment, topic::TopicTemplate};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::json;
@@ -208,14 +208,9 @@ pub(super) struct Variables;
 impl Variables {
     const PATTERN: &str = "^([A-Za-z0-9_]+[*]?|[*])$";
 
-    fn is_one(name: &str) -> bool {
-        let stem = name.strip_suffix('*').unwrap_or(name);
-        !name.is_empty() && stem.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    }
-
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;
-        match names.iter().all(|name| Self::is_one(name)) {
+        match names.iter().all(|name| environment::is_pattern(name)) {
             true => Ok(names),
             false => Err(D::Error::custom(
                 "expected names of variables: letters, digits and _, and * at the end for any others",
@@ -245,16 +240,6 @@ impl JsonSchema for Variables {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_variable_has_a_name() {
-        for good in ["A", "FALL_2", "FALL_*", "*"] {
-            assert!(Variables::is_one(good), "{good}");
-        }
-        for wrong in ["", "A=1", "A B", "*A", "A**", "A,B"] {
-            assert!(!Variables::is_one(wrong), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_broker_is_host_and_port() {

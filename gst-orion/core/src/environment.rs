@@ -53,7 +53,7 @@ const ALWAYS: [&str; 41] = [
 
 /// The part of `variables` that a worker gets: what any program needs, and what `more` names, which is a list of names with
 /// commas between them; a `*` at the end stands for any further letters.
-pub(super) fn passed(
+pub fn passed(
     variables: impl Iterator<Item = (OsString, OsString)>,
     more: &str,
 ) -> impl Iterator<Item = (OsString, OsString)> {
@@ -64,12 +64,16 @@ pub(super) fn passed(
     })
 }
 
+/// Whether this is the name of a variable, or with `*` at the end the beginning of names; `*` alone stands for all.
+pub fn is_pattern(name: &str) -> bool {
+    let stem = name.strip_suffix('*').unwrap_or(name);
+    !name.is_empty() && stem.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// What is wrong with a list of names, if anything is.
-pub(super) fn problem(names: &str) -> Option<String> {
+pub fn problem(names: &str) -> Option<String> {
     names.split(',').map(str::trim).filter(|name| !name.is_empty()).find_map(|name| {
-        let stem = name.strip_suffix('*').unwrap_or(name);
-        let wrong = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
-        stem.contains(wrong).then(|| {
+        (!is_pattern(name)).then(|| {
             format!("worker-environment: {name:?} is no name of a variable: letters, digits and _, and * at the end for any others")
         })
     })
