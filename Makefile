@@ -78,6 +78,9 @@ test-python: python-dev packages-test
 		$(PYTHON) -m pytest -q tests --ignore tests/e2e; parts=$$?; \
 		wait $$whole && exit $$parts
 
+# WRITE=1: soak and fuzz put their tables into RELIABILITY.md.
+WRITE ?=
+
 # How often each fault is played.
 ROUNDS ?= 3
 
@@ -101,11 +104,13 @@ FAULT_EVERY ?= 60
 SOAK_OUT ?= target/soak/$(shell date -u +%Y%m%d-%H%M%S)
 
 soak: python-dev build ## let all of it run for HOURS=1 with a fault every FAULT_EVERY=60 s; fails when anything grows or is lost without a cause (DATA as in bench)
-	ORION_BUILT=$(abspath target/release) $(PYTHON) tests/soak/soak.py --hours '$(HOURS)' --fault-every '$(FAULT_EVERY)' --data '$(DATA)' --out '$(SOAK_OUT)'
+	ORION_BUILT=$(abspath target/release) $(PYTHON) tests/soak/soak.py --hours '$(HOURS)' --fault-every '$(FAULT_EVERY)' --data '$(DATA)' --out '$(SOAK_OUT)' $(if $(WRITE),--write RELIABILITY.md)
 
 # For each target; TARGET= as `make fuzz` lists them, such as command or python/jpeg.
 SECONDS ?= 60
 TARGET ?=
+# So many at the same time.
+JOBS ?= 1
 
 fuzz: packages ## feed hostile input to all that reads: SECONDS=60 for each target, TARGET=command for one of them (needs a nightly Rust)
 	@rustup run nightly rustc --version >/dev/null 2>&1 || \
@@ -113,7 +118,7 @@ fuzz: packages ## feed hostile input to all that reads: SECONDS=60 for each targ
 	@test -x target/cargo-fuzz/bin/cargo-fuzz || cargo install --quiet --locked cargo-fuzz --root target/cargo-fuzz
 	@sh fuzz/python/setup.sh target/fuzz-venv
 	@$(if $(filter python/%,$(TARGET)),:,PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" cargo +nightly fuzz build --target-dir target/fuzz $(TARGET))
-	@target/fuzz-venv/bin/python fuzz/run.py --seconds '$(SECONDS)' $(if $(TARGET),--target '$(TARGET)')
+	@target/fuzz-venv/bin/python fuzz/run.py --seconds '$(SECONDS)' --jobs '$(JOBS)' $(if $(TARGET),--target '$(TARGET)') $(if $(WRITE),--write RELIABILITY.md)
 
 install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
 	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +19,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PYTHON = HERE / "python"
+sys.path.append(str(ROOT / "tests" / "faults"))
+
+import sheet  # noqa: E402  (needs the path above)
+
+FOUND = HERE / "found.md"
 
 # A single input may take so long, s, and a target so much memory, MiB.
 SLOWEST, LARGEST = 10, 2048
@@ -71,14 +77,14 @@ def fuzz(target: str, arguments: argparse.Namespace) -> Outcome:
     command += [str(grown), str(seeds(target))]
     # Nothing of whoever runs this gets into a configuration.
     own = {name: value for name, value in os.environ.items() if not name.startswith("ORION_")}
-    start, used = time.monotonic(), os.times()
+    start = time.monotonic()
     log = work / "log"
     with log.open("w") as output:
-        code = subprocess.run(
-            command, cwd=work, env=own, stdout=output, stderr=output, check=False
-        ).returncode
-    now = os.times()
-    cpu = now.children_user + now.children_system - used.children_user - used.children_system
+        started = subprocess.Popen(command, cwd=work, env=own, stdout=output, stderr=output)
+        # What it alone has used, as others may run beside it.
+        _, status, used = os.wait4(started.pid, 0)
+    code = started.returncode = os.waitstatus_to_exitcode(status)
+    cpu = used.ru_utime + used.ru_stime
     text = log.read_text(errors="replace")
     new = [str(file) for file in sorted(set(found.iterdir()) - before)]
     if code != 0 and not new:
@@ -116,6 +122,21 @@ def table(outcomes: list[Outcome]) -> str:
     )
 
 
+def page(outcomes: list[Outcome], when: str) -> str:
+    """The part of RELIABILITY.md, in Markdown."""
+    rows = "".join(
+        f"| {o.target} | {o.executions:,} | {o.seconds / 60:.1f} | {o.cpu_seconds / 60:.1f} | {o.edges:,}"
+        f" | {len(o.crashes)} |\n"
+        for o in outcomes
+    )
+    return (
+        "## Hostile input\n\nLast run of all targets of `make fuzz` (fuzz/README.md says what each is given),"
+        f" ended {when}. What was found before is listed below the table.\n\n"
+        "| target | executions | minutes | CPU minutes | edges | crashes |\n|---|---|---|---|---|---|\n"
+        f"{rows}\n{FOUND.read_text()}"
+    )
+
+
 def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -127,16 +148,20 @@ def main() -> int:
     parser.add_argument("--python", type=Path, default=ROOT / "target" / "fuzz-venv" / "bin" / "python")
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "fuzz-work", help="for what is found")
     parser.add_argument("--results", type=Path, default=ROOT / "target" / "fuzz-results.json")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at the same time (default 1)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="a part of this page, between its marks")
     arguments = parser.parse_args()
     known = targets()
     if arguments.target and arguments.target not in known:
         parser.error(f"--target: {arguments.target!r} is unknown, known are {', '.join(known)}")
-    if arguments.seconds < 1:
-        parser.error("--seconds: expected at least 1")
-    outcomes = []
-    for target in [arguments.target] if arguments.target else known:
-        print(f"{target} ...", flush=True)
-        outcomes.append(fuzz(target, arguments))
+    if arguments.seconds < 1 or arguments.jobs < 1:
+        parser.error("--seconds, --jobs: expected at least 1")
+    wanted = [arguments.target] if arguments.target else known
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        outcomes = []
+        for outcome in pool.map(lambda target: fuzz(target, arguments), wanted):
+            outcomes.append(outcome)
+            print(f"{outcome.target}: {outcome.executions} executions", flush=True)
     when = datetime.now(timezone.utc).isoformat(timespec="seconds")
     result = {
         "at": when,
@@ -146,6 +171,8 @@ def main() -> int:
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     arguments.results.write_text(json.dumps(result, indent=1) + "\n")
     print(table(outcomes), f"\nwritten to {arguments.results}")
+    if arguments.write:
+        sheet.put(arguments.write, "fuzz", page(outcomes, when))
     for outcome in outcomes:
         for crash in outcome.crashes:
             print(f"{outcome.target} crashed: {crash} (log: {outcome.log})", file=sys.stderr)

@@ -16,6 +16,9 @@ from setting import Setting, running
 from usage import cpu_seconds
 
 THREADS = 2
+PAIR = "workers=2 intra-op-threads=1"
+"""Two frames at a time, each on a core of its own: threads of one frame wait for each other."""
+
 SKIPPED = 0.2
 """Share of the frames that come before the watch is started."""
 
@@ -39,6 +42,7 @@ def measure(setting: Setting, side: int) -> Iterator[Row]:
         ways.run(
             {
                 "ours": ways.ours(f"{raw} ! y4mdec"),
+                "pair": ways.ours(f"{raw} ! y4mdec", PAIR),
                 "floor": ways.floor,
                 "script": ways.script(raw),
                 "calm script": ways.script(raw, "calm"),
@@ -52,6 +56,9 @@ def measure(setting: Setting, side: int) -> Iterator[Row]:
     yield ways.row("720p raw; partner: plain script", "ours", "script", most, "cpu_ms")
     yield ways.row("720p raw; partner: plain script without spinning", "ours", "calm script", None, "cpu_ms")
     yield ways.row("720p raw; partner: session.run alone", "ours", "floor", None, "cpu_ms")
+    for of in ("fps", "cpu_ms"):
+        for name, partner in (("session.run alone", "floor"), ("plain script", "script")):
+            yield ways.row(f"720p raw, two workers of one thread; partner: {name}", "pair", partner, None, of)
 
 
 def measure_without(setting: Setting, side: int) -> Iterator[Row]:
@@ -61,7 +68,7 @@ def measure_without(setting: Setting, side: int) -> Iterator[Row]:
         ways.run(
             {
                 "ours": ways.ours(f"{raw} ! y4mdec"),
-                "pipe": ways.ours(f"{raw} ! y4mdec", "transport=pipe"),
+                "pipe": ways.ours(f"{raw} ! y4mdec", f"intra-op-threads={THREADS} transport=pipe"),
                 "JPEG": ways.ours(f"{raw} ! y4mdec ! jpegenc"),
                 "ours, H.264": ways.ours(f"{coded} ! qtdemux ! h264parse ! avdec_h264"),
                 "script, H.264": ways.script(coded),
@@ -99,7 +106,7 @@ class Ways:
         """The elements in gst-launch-1.0."""
         text = (
             f"filesrc location={source} ! orionroi instance-id=bench"
-            f" ! orionpyinfer model-file={self._model} intra-op-threads={THREADS} {more}"
+            f" ! orionpyinfer model-file={self._model} {more or f'intra-op-threads={THREADS}'}"
             f" ! orionmqttsink uri={self._broker.uri}"
         )
         return lambda: self._watched(self._setting.pipeline(text))

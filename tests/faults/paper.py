@@ -10,12 +10,6 @@ from pathlib import Path
 from measure import Outcome
 from running import BUILT
 
-HEAD = """# Reliability
-
-What Orion does when something breaks, measured. `make prove` writes the part about faults.
-"""
-# A part that others fill stays as it is.
-PARTS = ("faults", "fuzz", "soak")
 COLUMNS = ("noticed", "results", "well", "control", "lost")
 _TOLD = 170
 
@@ -38,20 +32,6 @@ def line(outcome: Outcome) -> str:
     text = f"{verdict} {outcome.name}: {times}, lost {lost(outcome)} ({outcome.took_s:.0f} s)"
     text += f" | {outcome.told[:150]}"
     return "\n     ".join([text, *outcome.problems])
-
-
-def write(file: Path, rounds: list[list[Outcome]]) -> None:
-    """Puts the table into a page; the other parts of the page stay as they are."""
-    old = file.read_text() if file.exists() else ""
-    parts = {name: _part(old, name) for name in PARTS}
-    parts["faults"] = page(rounds)
-    body = "".join(f"\n<!-- {name} -->\n{text}<!-- /{name} -->\n" for name, text in parts.items())
-    file.write_text(HEAD + body)
-
-
-def _part(text: str, name: str) -> str:
-    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)
-    return found[1] if found else ""
 
 
 def page(rounds: list[list[Outcome]]) -> str:

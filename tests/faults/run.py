@@ -20,6 +20,7 @@ import broker
 import camera
 import machine
 import paper
+import sheet
 import worker
 from measure import Outcome, measure
 from scenario import Scenario
@@ -81,7 +82,7 @@ def main() -> int:
     failed = [outcome for outcomes in rounds for outcome in outcomes if outcome.problems]
     missing = {outcome.name for outcomes in rounds for outcome in outcomes if outcome.missing}
     if given.write:
-        paper.write(given.write, rounds)
+        sheet.put(given.write, "faults", paper.page(rounds))
     print(f"{len(rounds)} x {len(scenarios)} scenarios, {len(failed)} failed, {len(missing)} not played")
     return 1 if failed else 0
 

@@ -6,6 +6,7 @@ import socket
 import packets
 import paper
 import pytest
+import sheet
 from measure import Outcome
 from proxy import Proxy
 
@@ -108,12 +109,12 @@ def test_the_page_keeps_what_others_have_written(tmp_path):
         "x dies", "camera", "killed", 0.5, "lost at 127.0.0.1:4711", 1.0, 2.0, 3.0, {"queue_full": 2}, True
     )
     worse = Outcome("x dies", "camera", "killed", 1.5, "lost", 1.0, 2.0, 3.0, {"queue_full": 1})
-    paper.write(file, [[good]])
+    sheet.put(file, "faults", paper.page([[good]]))
     file.write_text(file.read_text().replace("<!-- soak -->\n", "<!-- soak -->\n1 h, no slope\n"))
-    paper.write(file, [[good], [worse]])
+    sheet.put(file, "faults", paper.page([[good], [worse]]))
     text = file.read_text()
     assert "| x dies | killed | lost at 127.0.0.1 | 1.5 | 1.0 | 2.0 | 3.0 | queue_full 2 |" in text
     assert text.count("x dies") == 1 and "1 h, no slope" in text and "2 of 2 passed" in text
     worse.problems.append("a zombie")
-    paper.write(file, [[good], [worse]])
+    sheet.put(file, "faults", paper.page([[good], [worse]]))
     assert "**failed 1 of 2**" in file.read_text()

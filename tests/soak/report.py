@@ -88,6 +88,19 @@ def faults(strikes: Sequence[Strike]) -> list[Finding]:
     return [verdict.none("all well again after each fault", wrong, text)]
 
 
+def page(head: str, findings: Sequence[Finding], when: str) -> str:
+    """The part of RELIABILITY.md, in Markdown."""
+    first, _, rest = head.partition("\n")
+    passed = "passed" if verdict.passed(findings) else "**failed**"
+    rows = "".join(f"| {one.name} | {one.word} | {one.text.replace('|', '/')} |\n" for one in findings)
+    return (
+        f"## Hours\n\n{first[0].upper()}{first[1:]}, {when}: {passed}. {rest[0].upper()}{rest[1:]}.\n\n"
+        "Real cameras (RTSP), mosquitto, the daemon and its workers, with a fault about every minute\n"
+        f"(`make soak`). {verdict.BOUNDS[0].upper()}{verdict.BOUNDS[1:]}.\n\n"
+        f"| what | | measured |\n|---|---|---|\n{rows}"
+    )
+
+
 def write(
     out: Path,
     head: str,

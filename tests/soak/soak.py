@@ -26,6 +26,7 @@ sys.path[1:1] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "faults")]
 
 import plant as planting  # noqa: E402  (these need the path above)
 import report  # noqa: E402
+import sheet  # noqa: E402
 import strikes as striking  # noqa: E402
 import verdict  # noqa: E402
 from account import Losses  # noqa: E402
@@ -53,6 +54,9 @@ def arguments() -> argparse.Namespace:
     option("--seed", random.SystemRandom().randrange(1 << 31), "of the faults")
     option("--data", data, "folder with models and clips; without the model: motion")
     option("--out", out, "folder for what was measured")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="also a part of this page, between its marks"
+    )
     parser.add_argument(
         "--only", action="append", default=[], metavar="KIND", help="only faults of this kind"
     )
@@ -115,15 +119,18 @@ def run(given: argparse.Namespace, plant: Plant, over: threading.Event) -> int:
     if thread.is_alive():
         problems.append("what happened last has not come to its end within 120 s")
     findings, closed = end(plant, sampler, problems, done, took)
+    built = BUILT.relative_to(ROOT) if BUILT.is_relative_to(ROOT) else BUILT
     detector = "yoloxn" if "model_dir" in plant.detector else "motion"
     head = (
         f"soak of {took / 3600:.2f} h, seed {given.seed}, {len(plant.names)} cameras of {given.fps} fps,"
         f" {given.rate:g} looks/s, {len(done)} faults\n"
-        f"detector {detector}, programs of {BUILT}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        f"detector {detector}, programs of {built}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     measured = (sampler.looks, sampler.windows, sampler.losses)
     text = report.write(given.out, head, findings, done, closed, *measured)
     print(text, flush=True)
+    if given.write:
+        sheet.put(given.write, "soak", report.page(head, findings, time.strftime("%Y-%m-%d", time.gmtime())))
     return 0 if verdict.passed(findings) else 1
 
 
