@@ -161,7 +161,8 @@ Written by `make bench` (`tests/bench/run.py`): {met} targets are met, {missed} 
 because other programs were busy (DISTURBED). A ratio is ours / partner, as the median over rounds in which
 both took turns, so it need not be that of the medians beside it. The floor is ONNX Runtime alone in a loop
 (session.run), with threads that spin or not, whichever is faster; the plain script is
-`tests/bench/plain_script.py`. GStreamer's own onnxinference (1.28) was not run: Debian 12 has GStreamer 1.22.
+`tests/bench/plain_script.py`. GStreamer's own onnxinference needs GStreamer 1.28: its lines come from a run
+with another system's root (`tests/bench/onnxinference.py` says how); there are none without it.
 
 {description}
 
