@@ -2,6 +2,7 @@
 //! The daemon that runs Orion's elements on a camera.
 
 mod annotate;
+mod book;
 mod broker;
 mod camera;
 mod cli;

@@ -14,13 +14,14 @@ use orion_core::{command::Request, health::Event};
 use thiserror::Error;
 
 use crate::{
+    book::{self, Book},
     config::{Config, ConfigError, SourceKind},
     control::{Action, Desk, News, Parts, Voice},
     metrics::Stages,
     pipeline::{Note, Pipeline, PipelineError},
     record::Record,
     source,
-    status::{Book, Status},
+    status::Status,
     vigil::Vigil,
 };
 
@@ -277,14 +278,26 @@ impl Sensor {
         self
     }
 
-    /// Stops all elements, within `limit`, beginning at once. Gives the ledger of each.
+    /// Stops all elements, within `limit`, beginning at once. Gives the ledger of each, closed.
     pub(crate) fn stop(&self, limit: Duration) -> impl Future<Output = Vec<Book>> + use<> {
         let (stopped, status) = (self.pipeline.stop(limit), self.status.clone());
         async move {
             if !stopped.await {
                 tracing::warn!("{}: the pipeline did not stop within {limit:.1?}", status.instance_id);
             }
-            status.snapshot().ledger
+            let mut books = status.snapshot().ledger;
+            let only = |kind| {
+                let mut at = status.elements.iter().enumerate().filter(|(_, element)| source::is(element, kind));
+                at.next().filter(|_| at.next().is_none()).map(|(at, _)| at + 1)
+            };
+            // The book of the source comes before those of the elements. Branches share frames, so there nothing is said.
+            if let (Some(from), Some(to)) = (only("orionroi"), only("orionpyinfer"))
+                && from < to
+            {
+                let (before, after) = books.split_at_mut(to);
+                book::close(&before[from], &mut after[0]);
+            }
+            books
         }
     }
 }

@@ -7,7 +7,10 @@ use gst::prelude::*;
 use orion_core::{ledger::Cause, watchdog::Sight};
 use tokio::task::JoinHandle;
 
-use crate::status::{self, Book, Worker};
+use crate::{
+    book::Book,
+    status::{self, Worker},
+};
 
 /// Causes of drops of frames that a worker had.
 const GIVEN_UP: [Cause; 3] = [Cause::WorkerError, Cause::WorkerRestart, Cause::DecodeError];

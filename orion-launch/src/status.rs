@@ -2,16 +2,16 @@
 //! The true state of everything, read from the elements' `stats`.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use gst::prelude::*;
-use orion_core::{camera::LossCause, health::Presence, ledger::Ledger, report::Report, timestamp};
+use orion_core::{camera::LossCause, health::Presence, timestamp};
 use serde::Serialize;
 
 use crate::{
+    book::Book,
     config::SourceKind,
     inlet::{Inlet, StreamState},
     record::Record,
@@ -115,60 +115,6 @@ impl Process {
     /// Whether it takes frames.
     pub(crate) fn is_ready(&self) -> bool {
         self.state == "ready" || self.state == "busy"
-    }
-}
-
-/// The ledger of one element.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Book {
-    pub(crate) element: String,
-    pub(crate) received: u64,
-    pub(crate) forwarded: u64,
-    pub(crate) in_flight: u64,
-    pub(crate) dropped: BTreeMap<String, u64>,
-}
-
-impl Book {
-    fn of_ledger(element: &str, ledger: &Ledger) -> Self {
-        Self {
-            element: element.to_owned(),
-            received: ledger.received(),
-            forwarded: ledger.forwarded(),
-            in_flight: ledger.in_flight(),
-            dropped: Report::losses(ledger.dropped()),
-        }
-    }
-
-    /// Of an element's `stats`.
-    pub(crate) fn of_stats(element: &str, stats: &gst::StructureRef) -> Self {
-        let dropped = stats.get::<gst::Structure>("dropped").ok();
-        let causes =
-            dropped.iter().flat_map(|d| d.iter()).filter_map(|(cause, n)| Some((cause.to_string(), n.get().ok()?)));
-        Self {
-            element: element.to_owned(),
-            received: number(stats, "received"),
-            forwarded: number(stats, "forwarded"),
-            in_flight: number(stats, "in-flight"),
-            dropped: causes.filter(|(_, n)| *n > 0).collect(),
-        }
-    }
-
-    /// Whether received = forwarded + dropped + in flight.
-    pub(crate) fn adds_up(&self) -> bool {
-        self.received == self.forwarded + self.in_flight + self.dropped.values().sum::<u64>()
-    }
-
-    /// The ledger in one line.
-    pub(crate) fn line(&self) -> String {
-        let dropped = match self.dropped.is_empty() {
-            true => "0".to_owned(),
-            false => self.dropped.iter().map(|(cause, n)| format!("{cause} {n}")).collect::<Vec<_>>().join(", "),
-        };
-        let sum = if self.adds_up() { "adds up" } else { "DOES NOT ADD UP" };
-        format!(
-            "{}: received {} = forwarded {} + dropped {dropped} + in flight {} ({sum})",
-            self.element, self.received, self.forwarded, self.in_flight
-        )
     }
 }
 
@@ -335,8 +281,5 @@ mod tests {
         assert_eq!((worker.frames_processed, worker.frames_dropped, worker.drop_rate), (10, 39, 0.75));
         assert_eq!(worker.last_seen_at.as_deref(), Some("2026-11-22T08:00:00.000000001Z"));
         assert!(worker.processes[0].is_ready() && worker.processes[0].pid == 7);
-        let line = "infer: received 50 = forwarded 10 + dropped paused 9, queue_full 30 + in flight 1 (adds up)";
-        assert_eq!(book.line(), line);
-        assert!(Book { received: 51, ..book }.line().ends_with("(DOES NOT ADD UP)"));
     }
 }

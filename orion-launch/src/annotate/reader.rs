@@ -19,10 +19,10 @@ use super::{
     news::{self, News, Whose},
 };
 use crate::{
+    book::Book,
     config::Config,
     launch,
     source::{self, SourceError},
-    status::Book,
 };
 
 /// Which part of the recording.

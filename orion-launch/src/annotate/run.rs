@@ -257,7 +257,7 @@ impl Work<'_> {
             results.finish().map_err(anyhow::Error::msg)?;
         }
         self.say(&summary)?;
-        if !tally.adds_up(received, self.writer.is_some()) || !books.iter().all(crate::status::Book::adds_up) {
+        if !tally.adds_up(received, self.writer.is_some()) || !books.iter().all(crate::book::Book::adds_up) {
             bail!("the ledger does not add up");
         }
         Ok(Ending::Done)

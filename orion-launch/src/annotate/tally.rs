@@ -9,7 +9,7 @@ use std::{
 
 use orion_core::{ledger::Cause, report::Report};
 
-use crate::status::Book;
+use crate::book::Book;
 
 /// Counts of a run.
 #[derive(Debug, Clone, Default)]

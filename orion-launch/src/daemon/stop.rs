@@ -7,9 +7,9 @@ use orion_core::health::Event;
 
 use super::{Daemon, next};
 use crate::{
+    book::Book,
     control::Heard,
     sensor::{LEAST, Sensor},
-    status::Book,
 };
 
 impl Daemon {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, time::Instant};
 
 use orion_core::report::Report;
 
-use crate::status::Book;
+use crate::book::Book;
 
 /// What came in all.
 #[derive(Debug, Default)]

@@ -12,9 +12,10 @@ use orion_core::presence::State;
 
 use super::monotonic::Monotonic;
 use crate::{
+    book::Book,
     inlet::StreamState,
     overview::Overview,
-    status::{Book, Broker, Snapshot},
+    status::{Broker, Snapshot},
 };
 
 /// Of the examples that no counter here has.
