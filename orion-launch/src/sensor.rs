@@ -17,6 +17,7 @@ use crate::{
     book::{self, Book},
     config::{Config, ConfigError, SourceKind},
     control::{Action, Desk, News, Parts, Voice},
+    memory,
     metrics::Stages,
     pipeline::{Note, Pipeline, PipelineError},
     record::Record,
@@ -230,6 +231,7 @@ impl Sensor {
                 let after_s = after.as_secs_f64();
                 tracing::info!("the stream of the camera is back after {after_s:.1} s (epoch {epoch})");
                 desk.voice().event(Event::StreamRestored { after_s, epoch });
+                tokio::task::spawn_blocking(memory::give_back);
             }
             Note::WarmedUp(camera) => {
                 tracing::info!("warmed up: {} frames, rate {:.2} Hz: {}", camera.frames, camera.rate_hz, camera.reason);
