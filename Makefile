@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate
 
 PREFIX ?= /usr/local
 PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
@@ -53,8 +53,8 @@ test: lint test-rust test-python ## run every check and every test
 lint: python-dev check-core
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-	$(VENV)/bin/ruff check models tests fuzz
-	$(VENV)/bin/ruff format --check models tests fuzz
+	$(VENV)/bin/ruff check models tests fuzz ops
+	$(VENV)/bin/ruff format --check models tests fuzz ops
 	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline --log-level error check bans licenses sources; \
 		else echo "cargo-deny is not installed; licences and sources of the dependencies are not checked here"; fi
 
@@ -78,7 +78,7 @@ test-python: python-dev packages-test
 		$(PYTHON) -m pytest -q tests --ignore tests/e2e; parts=$$?; \
 		wait $$whole && exit $$parts
 
-# WRITE=1: soak and fuzz put their tables into RELIABILITY.md.
+# WRITE=1: soak and fuzz put their tables into RELIABILITY.md, simulate into docs/fleet.md.
 WRITE ?=
 
 # How often each fault is played.
@@ -105,6 +105,14 @@ SOAK_OUT ?= target/soak/$(shell date -u +%Y%m%d-%H%M%S)
 
 soak: python-dev build ## let all of it run for HOURS=1 with a fault every FAULT_EVERY=60 s; fails when anything grows or is lost without a cause (DATA as in bench)
 	ORION_BUILT=$(abspath target/release) $(PYTHON) tests/soak/soak.py --hours '$(HOURS)' --fault-every '$(FAULT_EVERY)' --data '$(DATA)' --out '$(SOAK_OUT)' $(if $(WRITE),--write RELIABILITY.md)
+
+# How many daemons, one fleet of each size; results a second of each; how long the broker is away in between, 0 = not.
+INSTANCES ?= 1000
+RATE ?= 1
+OUTAGE ?= 5
+
+simulate: python-dev ## play fleets of daemons (no video) against one broker: INSTANCES="10 100 1000" SECONDS=60 RATE=1 OUTAGE=5; WRITE=1 puts the table into docs/fleet.md
+	$(PYTHON) ops/fleet/simulate.py --instances $(INSTANCES) --seconds '$(SECONDS)' --rate '$(RATE)' --outage '$(OUTAGE)' $(if $(WRITE),--write docs/fleet.md)
 
 # For each target; TARGET= as `make fuzz` lists them, such as command or python/jpeg.
 SECONDS ?= 60
