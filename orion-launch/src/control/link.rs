@@ -45,6 +45,8 @@ const GOOD: Duration = Duration::from_secs(5);
 const SHORT: u32 = 3;
 /// Wait before the first new attempt; it doubles up to the limit that is configured.
 const RETRY: Duration = Duration::from_millis(200);
+/// Part of a wait that chance may take away, so that the daemons of a fleet do not all come back at once.
+const JITTER: f64 = 0.25;
 
 /// A connection that ends with this value.
 pub(crate) struct Link {
@@ -132,6 +134,17 @@ impl Link {
     }
 }
 
+/// A wait of which chance, 0..1, has taken its part.
+fn shortened(wait: Duration, chance: f64) -> Duration {
+    wait.mul_f64(1.0 - JITTER * chance)
+}
+
+/// A number by chance, 0..1.
+fn chance() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    (random >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// How a connection ended.
 enum End {
     Lost(ConnectionError),
@@ -187,7 +200,7 @@ impl Worker {
             }
             wait = if connected && begun.elapsed() >= GOOD { RETRY } else { (2 * wait).min(self.longest) };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(shortened(wait, chance())) => {}
                 () = self.shared.closing.notified() => return,
             }
         }
@@ -351,5 +364,19 @@ impl Worker {
                 None => self.main.ack(&ack),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn daemons_that_lose_a_broker_together_come_back_one_after_another() {
+        let second = Duration::from_secs(1);
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| shortened(second, chance).as_millis()), [1000, 875, 750]);
+        let waits: std::collections::BTreeSet<_> = (0..100).map(|_| shortened(second, chance())).collect();
+        assert!(waits.len() > 90, "{} of 100 are different", waits.len());
+        assert!(waits.iter().all(|wait| (750..=1000).contains(&wait.as_millis())));
     }
 }
