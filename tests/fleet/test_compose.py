@@ -96,7 +96,7 @@ def test_the_rules_let_a_daemon_publish_and_a_consumer_write(
         for topic in ("care/inferences/ward-4/person_detection", "care/inferences/ward-3/person_detection"):
             auth = {"username": "ward-3", "password": "of-ward-3"}
             publish.single(topic, result, qos=1, hostname="127.0.0.1", port=guarded, auth=auth)
-        wait_for("the tables", lambda: database.ask("SELECT to_regclass('results')")[0][0] is not None, 10)
+        wait_for("the tables", lambda: database.ask("SELECT to_regclass('refused')")[0][0] is not None, 10)
         ours = "SELECT count(*) FROM results WHERE instance_id = 'ward-3'"
         wait_for("the row", lambda: database.ask(ours) == [[1]], 10)
         program.signal(signal.SIGTERM)
