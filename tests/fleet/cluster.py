@@ -41,6 +41,30 @@ def rendered(overlay: str) -> list[Manifest]:
     return list(yaml.safe_load_all(ended.stdout))
 
 
+def assembled(overlay: str) -> list[Manifest]:
+    """What counts for a container, put together without any program: the StatefulSet and its ConfigMaps."""
+    base, site = FOLDER / "base", FOLDER / "overlays" / overlay
+    common: dict[str, str] = {}
+    cameras: dict[str, str] = {}
+    for folder in (base, site):
+        for made in _read(folder / "kustomization.yaml")["configMapGenerator"]:
+            common |= dict(literal.split("=", 1) for literal in made.get("literals", []))
+            cameras |= {Path(file).name: (folder / file).read_text() for file in made.get("files", [])}
+    stateful = _read(base / "statefulset.yaml")
+    (count,) = _read(site / "kustomization.yaml")["replicas"]
+    stateful["spec"]["replicas"] = count["count"]
+    if (patch := site / "resources.yaml").is_file():
+        (box,) = _read(patch)["spec"]["template"]["spec"]["containers"]
+        stateful["spec"]["template"]["spec"]["containers"][0] |= box
+    maps = (("orion-common", common), ("orion-cameras", cameras))
+    found = [{"kind": "ConfigMap", "metadata": {"name": name}, "data": data} for name, data in maps]
+    return [*found, stateful, _read(FOLDER / "components" / "podmonitor" / "podmonitor.yaml")]
+
+
+def _read(file: Path) -> Any:
+    return yaml.safe_load(file.read_text())
+
+
 def one(manifests: list[Manifest], kind: str, name: str = "") -> Manifest:
     """The only manifest of a kind whose name begins so."""
     found = [m for m in manifests if m["kind"] == kind and m["metadata"]["name"].startswith(name)]

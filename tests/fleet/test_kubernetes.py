@@ -14,7 +14,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cluster import FOLDER, OVERLAYS, Container, Manifest, one, rendered, written
+from cluster import FOLDER, OVERLAYS, Container, Manifest, assembled, one, rendered, written
 from readme import command
 from running import BUILT, Program
 
@@ -32,6 +32,12 @@ def is_valid(manifest: Manifest, version: str) -> None:
 @pytest.fixture(scope="module", params=OVERLAYS)
 def site(request: pytest.FixtureRequest) -> list[Manifest]:
     return rendered(request.param)
+
+
+@pytest.fixture(params=OVERLAYS)
+def parts(request: pytest.FixtureRequest) -> list[Manifest]:
+    """What needs no kubectl."""
+    return assembled(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,16 @@ def test_a_wrong_manifest_is_found() -> None:
 def test_what_the_cluster_gets_is_valid(site: list[Manifest], version: str) -> None:
     for manifest in site:
         is_valid(manifest, version)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_is_put_together_for_the_tests_is_what_the_cluster_gets(overlay: str) -> None:
+    ours, theirs = assembled(overlay), rendered(overlay)
+    for name in ("orion-common", "orion-cameras"):
+        assert one(ours, "ConfigMap", name)["data"] == one(theirs, "ConfigMap", name)["data"]
+    pods = [one(site, "StatefulSet")["spec"]["template"]["spec"]["containers"][0] for site in (ours, theirs)]
+    for key in ("args", "command", "env", "resources", "livenessProbe", "readinessProbe", "volumeMounts"):
+        assert pods[0][key] == pods[1][key], key
 
 
 def test_everybody_means_the_same_pods(site: list[Manifest]) -> None:
@@ -119,11 +135,11 @@ def test_a_container_has_no_rights(site: list[Manifest]) -> None:
 
 
 def test_each_replica_has_a_configuration_that_the_daemon_takes(
-    site: list[Manifest], tmp_path: Path, authority: str
+    parts: list[Manifest], tmp_path: Path, authority: str
 ) -> None:
     names: list[str] = []
-    for index in range(one(site, "StatefulSet")["spec"]["replicas"]):
-        box = container(site, index, tmp_path, authority)
+    for index in range(one(parts, "StatefulSet")["spec"]["replicas"]):
+        box = container(parts, index, tmp_path, authority)
         file = box.arguments[box.arguments.index("--config") + 1]
         for word in ("check", "print-config"):
             program = Program([str(BUILT / "orion-launch"), word, "--config", file], box.env)
@@ -140,9 +156,9 @@ def test_each_replica_has_a_configuration_that_the_daemon_takes(
 
 
 def test_the_daemon_answers_its_probes_and_ends_in_time(
-    site: list[Manifest], tmp_path: Path, authority: str
+    parts: list[Manifest], tmp_path: Path, authority: str
 ) -> None:
-    box = container(site, 0, tmp_path, authority)
+    box = container(parts, 0, tmp_path, authority)
     env = {**box.env, "ORION_HTTP__BIND": "127.0.0.1:0", "ORION_MQTT__URI": "mqtts://127.0.0.1:1"}
     # Its cameras are in a network for examples, which nobody answers from.
     program = Program([str(BUILT / box.spec["command"][0]), *box.arguments], env)
@@ -153,7 +169,7 @@ def test_the_daemon_answers_its_probes_and_ends_in_time(
             for probe in ("startupProbe", "livenessProbe", "readinessProbe")
         }
         assert found == {"startupProbe": 200, "livenessProbe": 200, "readinessProbe": 503}
-        (endpoint,) = one(site, "PodMonitor")["spec"]["podMetricsEndpoints"]
+        (endpoint,) = one(parts, "PodMonitor")["spec"]["podMetricsEndpoints"]
         assert ask(address, endpoint["path"], 5) == 200
         begun = time.monotonic()
         program.signal(signal.SIGTERM)
