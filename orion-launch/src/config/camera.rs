@@ -17,7 +17,7 @@ pub(crate) struct Camera {
     /// Who logs in at the camera, where the address does not say so.
     #[serde(with = "text::Free")]
     pub(crate) username: String,
-    /// File with the password of username.
+    /// File with the password of username; credential:NAME = one that systemd hands to the service.
     #[serde(with = "text::Free")]
     pub(crate) password_file: String,
     /// How packets travel.

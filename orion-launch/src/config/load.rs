@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::Location;
 
 use super::{
-    Config, check, files,
+    Config, check, credential, files,
     keys::{self, Known},
     launch_text,
     problem::{ConfigError, Place},
@@ -33,6 +33,7 @@ pub(super) fn load(sources: &Sources) -> Result<Config, ConfigError> {
     }
     let variable =
         |name: &str| sources.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    loader.credentials(variable);
     let mut config = loader.config(variable)?;
     for (key, text) in files::problems(&config) {
         loader.problem(&key, &text);
@@ -125,6 +126,18 @@ pub(super) struct Loader<'a> {
 impl<'a> Loader<'a> {
     pub(super) fn new(known: &'a Known, values: Map<String, Value>, elsewhere: Place) -> Self {
         Self { known, prefix: String::new(), values, places: BTreeMap::new(), elsewhere, problems: Vec::new() }
+    }
+
+    /// Puts the paths of credentials where they are named; messages may name no files, so only what was read has them.
+    fn credentials(&mut self, variable: impl Fn(&str) -> Option<String>) {
+        let mut values = Value::Object(std::mem::take(&mut self.values));
+        let problems = credential::put_in(&mut values, &variable);
+        if let Value::Object(values) = values {
+            self.values = values;
+        }
+        for (key, text) in problems {
+            self.problem(&key, &text);
+        }
     }
 
     /// The values as a configuration, keys that do not fit each other told.

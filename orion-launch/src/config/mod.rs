@@ -5,6 +5,7 @@
 mod camera;
 mod cameras;
 mod check;
+mod credential;
 mod files;
 mod fleet;
 mod keys;

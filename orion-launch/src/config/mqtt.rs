@@ -30,7 +30,7 @@ pub(crate) struct Mqtt {
     /// Who logs in at the broker; empty = the user in uri.
     #[serde(with = "text::Free")]
     pub(crate) username: String,
-    /// File with the password, so that it stands in no configuration.
+    /// File with the password, so that it stands in no configuration; credential:NAME = one that systemd hands to the service.
     #[serde(with = "text::Free")]
     pub(crate) password_file: String,
     /// For mqtts: whom to trust, and who we are.
