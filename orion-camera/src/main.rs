@@ -4,6 +4,8 @@
 mod canvas;
 mod clip;
 mod figure;
+#[path = "../../orion-launch/src/papers.rs"]
+mod papers;
 mod picture;
 mod room;
 mod scene;
@@ -13,7 +15,8 @@ mod stop;
 use std::{io::Write, num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::{
     clip::Clip,
@@ -28,8 +31,10 @@ use crate::{
 /// It serves until SIGINT or SIGTERM, or until its standard input ends where that is a pipe. Lines there change what the test
 /// picture shows: `show PATTERN`, or `freeze`, the picture of that moment until the next `show`.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    papers: Option<Papers>,
     /// An H.264 or H.265 clip to serve in a loop, as it is; without it a moving test picture is served
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pattern", "codec", "width", "height", "fps", "resolution_change"])]
     clip: Option<PathBuf>,
@@ -65,7 +70,29 @@ struct Arguments {
     port: u16,
 }
 
+#[derive(Subcommand)]
+enum Papers {
+    /// Prints completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which one
+        shell: Shell,
+    },
+    /// Prints the manual page
+    #[command(hide = true)]
+    Man {
+        /// Write it there instead
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.papers {
+        Some(Papers::Completions { shell }) => return Ok(papers::completions(Arguments::command(), shell)?),
+        Some(Papers::Man { directory }) => return Ok(papers::manual(Arguments::command(), directory.as_deref())?),
+        None => {}
+    }
     let signals = Signals::hold()?;
     gst::init().context("GStreamer does not start")?;
     let scene = Scene::new(arguments.pattern);
