@@ -3,10 +3,11 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb
 
 PREFIX ?= /usr/local
-PLUGIN_DIR ?= $(PREFIX)/lib/$(shell gcc -print-multiarch 2>/dev/null)/gstreamer-1.0
+# Empty = PREFIX/lib/ARCHITECTURE/gstreamer-1.0.
+PLUGIN_DIR ?=
 VENV = models/.venv
 PYTHON = $(VENV)/bin/python
 
@@ -128,30 +129,19 @@ fuzz: packages ## feed hostile input to all that reads: SECONDS=60 for each targ
 	@$(if $(filter python/%,$(TARGET)),:,PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" cargo +nightly fuzz build --target-dir target/fuzz $(TARGET))
 	@target/fuzz-venv/bin/python fuzz/run.py --seconds '$(SECONDS)' --jobs '$(JOBS)' $(if $(TARGET),--target '$(TARGET)') $(if $(WRITE),--write RELIABILITY.md)
 
-install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
-	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so
-	install -D -m 755 target/release/orion-launch $(DESTDIR)$(PREFIX)/bin/orion-launch
-	install -D -m 755 target/release/orion-config $(DESTDIR)$(PREFIX)/bin/orion-config
-	install -D -m 755 target/release/orion-camera $(DESTDIR)$(PREFIX)/bin/orion-camera
-	@for program in orion-launch orion-config; do \
-		sh tools/install_papers.sh target/release/$$program '$(DESTDIR)$(PREFIX)/share' || exit 1; done
-	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance $(DESTDIR)$(PREFIX)/share/orion/pipelines
-	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
-	install -d $(DESTDIR)$(PREFIX)/share/orion/schema
-	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion
-	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
-	install -m 644 models/*.lock models/pyproject.toml models/orion_person_*.onnx models/MODEL_CARD.md $(DESTDIR)$(PREFIX)/share/orion/models
-	install -m 644 models/orion_worker/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker
-	install -m 644 models/orion_worker/conformance/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance
-	install -m 644 models/orion_worker/quantize/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
-	install -m 644 models/examples/*.py $(DESTDIR)$(PREFIX)/share/orion/models/examples
-	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/orion
-	install -m 644 gst-orion/core/schema/*.json $(DESTDIR)$(PREFIX)/share/orion/schema
-	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
-	install -d $(DESTDIR)$(PREFIX)/share/orion/ops $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 644 ops/*.yaml ops/*.json ops/*.acl $(DESTDIR)$(PREFIX)/share/orion/ops
-	sed 's|/usr/local|$(PREFIX)|' ops/orion-launch.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/orion-launch.service
-	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
+# Where the release build is.
+BUILT = $(or $(CARGO_TARGET_DIR),target)/release
+INSTALL = @PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PLUGIN_DIR='$(PLUGIN_DIR)' BUILT='$(BUILT)' sh tools/install.sh
+
+install: ## install what `make build` has built under PREFIX (DESTDIR is respected)
+	$(INSTALL) install
+
+uninstall: ## remove what `make install` has installed under PREFIX
+	$(INSTALL) uninstall
+
+deb: packages ## build the Debian packages gstreamer1.0-orion and orion-launch into target/deb
+	@sh tools/install_packages.sh debhelper dh-python lintian
+	@sh tools/deb.sh
 
 sbom: packages ## write what is in the box to target/sbom (CycloneDX)
 	@sh tools/sbom.sh

@@ -23,6 +23,12 @@ here=$(CDPATH='' cd -- "$(dirname -- "$self")" && pwd -P)
 venv=${ORION_VENV:-$here/.venv}
 python=$venv/bin/python
 remedy="run \`make setup\`, or \`sh $here/setup_env.sh\`"
+installed=${here%/share/orion/models}/sbin/orion-worker-setup
+if [ "$here" != "${here%/share/orion/models}" ] && [ -x "$installed" ]; then
+    remedy="run \`sudo $installed\`"
+fi
+# person_detector.py says it where packages are missing.
+export ORION_REMEDY="$remedy"
 if [ ! -x "$python" ]; then
     if [ -d "$venv" ]; then
         echo "[ERROR] the Python environment $venv is broken: $python is missing or not executable; $remedy" >&2

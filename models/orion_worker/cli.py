@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """What the command line starts: a shipped worker, the check of any worker, or the making of INT8 models."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def _detector(options: Options) -> Detector:
             return MotionDetector(options)
         from orion_worker.person import PersonDetector
     except ImportError as error:
-        remedy = "run `make setup`, or `sh models/setup_env.sh`, or `pip install 'orion-worker[person]'`"
+        remedy = os.environ.get("ORION_REMEDY", "run `make setup`, or `sh models/setup_env.sh`")
+        remedy += ", or `pip install 'orion-worker[person]'`"
         raise SetupError(f"{error}; {remedy}") from error
     return PersonDetector(options)

@@ -90,10 +90,26 @@ def test_promtool_accepts_the_rules():
     subprocess.run(["promtool", "test", "rules", "prometheus-rules.test.yaml"], cwd=OPS, check=True)
 
 
+UNITS = ["orion-launch.service", "orion-launch@.service"]
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-def test_systemd_accepts_the_unit(tmp_path):
-    unit = tmp_path / "orion-launch.service"
-    text = (OPS / "orion-launch.service").read_text()
-    unit.write_text(text.replace("/usr/local/bin/orion-launch", "/bin/true"))
-    found = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
-    assert found.returncode == 0 and not found.stderr, found.stderr
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_accepts_the_units_and_what_they_may_do(tmp_path, name):
+    unit = tmp_path / name
+    unit.write_text((OPS / name).read_text().replace("/usr/local/bin/orion-launch", "/bin/true"))
+    for verb in (["verify", "--man=no"], ["security", "--offline=yes", "--threshold=20", "--no-pager"]):
+        found = subprocess.run(
+            ["systemd-analyze", *verb, unit], capture_output=True, text=True, check=False, timeout=30
+        )
+        assert found.returncode == 0 and not found.stderr, found.stdout + found.stderr
+
+
+def test_the_units_differ_in_what_is_the_instances_own_only():
+    one, each = ((OPS / name).read_text() for name in UNITS)
+    for mine in ("/etc/orion/%i.yaml", "StateDirectory=orion/%i\n", "%S/orion/%i\n", "Orion %i:"):
+        assert mine in each
+        each = each.replace(
+            mine, mine.replace("/%i.yaml", "/orion.yaml").replace("/%i", "").replace(" %i", "")
+        )
+    assert each.replace(each[each.index("# An instance") : each.index("[Unit]")], "") == one

@@ -80,7 +80,7 @@ def test_an_environment_without_the_packages_is_said_in_one_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [("--production",), ("--dev", "--dev")])
+@pytest.mark.parametrize("arguments", [("--production",), ("--dev", "--system"), ("--wheels",)])
 def test_setup_refuses_arguments_it_does_not_know(arguments, tmp_path):
     done = shell(SETUP, *arguments, ORION_VENV=str(tmp_path / "env"))
     assert done.returncode == 1
