@@ -122,7 +122,7 @@ uninstall_all() {
 
 advise() {
     [ -z "$dest" ] || return 0
-    echo "for the worker's Python environment (a download of about 130 MB): sudo $prefix/sbin/orion-worker-setup"
+    echo "for the worker's Python environment (it downloads): sudo $prefix/sbin/orion-worker-setup"
     searched=$(pkg-config --variable=pluginsdir gstreamer-1.0 2>/dev/null || true)
     [ "$plugins" = "$searched" ] ||
         echo "for gst-launch-1.0, which looks in ${searched:-its own folder}: export GST_PLUGIN_PATH=$plugins"
