@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb image
 
 PREFIX ?= /usr/local
 # Empty = PREFIX/lib/ARCHITECTURE/gstreamer-1.0.
@@ -142,6 +142,10 @@ uninstall: ## remove what `make install` has installed under PREFIX
 deb: packages ## build the Debian packages gstreamer1.0-orion and orion-launch into target/deb
 	@sh tools/install_packages.sh debhelper dh-python lintian
 	@sh tools/deb.sh
+
+image: ## build the container image orion-launch (with podman or docker)
+	@engine=$$(command -v podman || command -v docker) || { echo "neither podman nor docker is installed" >&2; exit 1; }; \
+		"$$engine" build -f Containerfile -t orion-launch .
 
 sbom: packages ## write what is in the box to target/sbom (CycloneDX)
 	@sh tools/sbom.sh
