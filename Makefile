@@ -18,6 +18,9 @@ MODEL_DIR ?=
 # How long; empty = until Ctrl-C.
 DEMO_SECONDS ?=
 
+# Where GStreamer is 1.24 or newer and its development files are installed, detections go into its analytics metas too; empty = not.
+ANALYTICS ?= $(shell pkg-config --atleast-version=1.24 gstreamer-analytics-1.0 2>/dev/null && echo --features gst-orion/v1_24)
+
 help: ## list the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -38,7 +41,7 @@ python-dev: packages
 setup: packages python ## install what building and running need (Debian packages, Python environment)
 
 build: packages ## build the plugin (target/plugins), the daemon and the test camera
-	cargo build --release --workspace --locked
+	cargo build --release --workspace --locked $(ANALYTICS)
 	@mkdir -p target/plugins
 	@ln -sf ../release/libgstorion.so target/plugins/libgstorion.so
 
@@ -56,6 +59,9 @@ lint: python-dev check-core
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(VENV)/bin/ruff check models tests fuzz ops
 	$(VENV)/bin/ruff format --check models tests fuzz ops
+	cargo clippy --workspace --all-targets --locked --quiet $(ANALYTICS) -- -D warnings
+	$(VENV)/bin/ruff check models tests fuzz
+	$(VENV)/bin/ruff format --check models tests fuzz
 	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline --log-level error check bans licenses sources; \
 		else echo "cargo-deny is not installed; licences and sources of the dependencies are not checked here"; fi
 
@@ -69,11 +75,11 @@ schema: packages ## write the schemas anew from the Rust types (gst-orion/core/s
 	ORION_WRITE_SCHEMA=1 cargo test --locked --quiet --package orion-launch --bins config::schema
 
 test-rust: python
-	cargo build --workspace --locked --quiet
-	cargo test --workspace --locked --quiet
+	cargo build --workspace --locked --quiet $(ANALYTICS)
+	cargo test --workspace --locked --quiet $(ANALYTICS)
 
 test-python: python-dev packages-test
-	cargo build --workspace --locked --quiet
+	cargo build --workspace --locked --quiet $(ANALYTICS)
 	@# Both at once: those of e2e wait most of the time.
 	@$(PYTHON) -m pytest -q tests/e2e & whole=$$!; \
 		$(PYTHON) -m pytest -q tests --ignore tests/e2e; parts=$$?; \

@@ -7,6 +7,7 @@
 //! | `GstVideoRegionOfInterestMeta`, type `orion/attention` | `orionroi` | the merged region in pixels, parameter `attention` |
 //! | `OrionInferenceMeta` (custom meta), one a worker | `orionpyinfer` | [`Inference`] |
 //! | `GstVideoRegionOfInterestMeta`, type = label | `orionpyinfer` | a box in pixels, parameter `detection` |
+//! | `GstAnalyticsRelationMeta` (feature `v1_24`) | `orionpyinfer` | the same boxes, type = label; empty where nothing was seen |
 //!
 //! Custom metas are read from any language with `gst_buffer_get_custom_meta`.
 
@@ -18,11 +19,15 @@ use gst::meta::CustomMeta;
 use gst_video::VideoRegionOfInterestMeta;
 use orion_core::{
     geometry::PixelRect,
+    mark,
     report::ClockSource,
     timestamp,
     wire::{Detection, RoiProcessing},
 };
 use serde::Deserialize;
+
+#[cfg(feature = "v1_24")]
+mod analytics;
 
 /// Name of the custom meta with a frame's number and time.
 pub const FRAME_META: &str = "OrionFrameMeta";
@@ -204,20 +209,28 @@ pub(crate) fn add_attention(buffer: &mut gst::BufferRef, attention: &RoiProcessi
     add_region(buffer, ATTENTION_TYPE, merged.to_pixels(width, height), params);
 }
 
-/// Adds one region meta a detection; boxes are cut at the frame's edges, those outside it are left out.
-pub(crate) fn add_detections(buffer: &mut gst::BufferRef, detections: &[Detection], width: u32, height: u32) {
-    for detection in detections {
-        let b = detection.bbox;
-        let pixels = PixelRect::covering(b.x, b.y, b.width, b.height, width, height);
-        if pixels.width == 0 || pixels.height == 0 {
-            continue;
-        }
-        let mut params = gst::Structure::builder("detection").field("confidence", detection.confidence);
-        if let Some(id) = detection.label_id {
+/// Adds the detections on a frame of that size: one region meta each and, with the feature `v1_24`, all of them in one
+/// relation meta. Boxes are cut at the frame's edges, those outside it are left out.
+///
+/// # Errors
+/// GStreamer had no room for one.
+pub(crate) fn add_detections(
+    buffer: &mut gst::BufferRef,
+    detections: &[Detection],
+    width: u32,
+    height: u32,
+) -> Result<(), glib::BoolError> {
+    let marks = mark::marks(detections, width, height);
+    for mark in &marks {
+        let mut params = gst::Structure::builder("detection").field("confidence", mark.confidence);
+        if let Some(id) = mark.label_id {
             params = params.field("label_id", id);
         }
-        add_region(buffer, &detection.label, pixels, params.build());
+        add_region(buffer, mark.label, mark.pixels, params.build());
     }
+    #[cfg(feature = "v1_24")]
+    analytics::add(buffer, &marks)?;
+    Ok(())
 }
 
 fn add_region(buffer: &mut gst::BufferRef, kind: &str, p: PixelRect, params: gst::Structure) {

@@ -13,6 +13,7 @@ pub mod geometry;
 pub mod hand;
 pub mod health;
 pub mod ledger;
+pub mod mark;
 pub mod memory;
 pub mod pace;
 pub mod picture;

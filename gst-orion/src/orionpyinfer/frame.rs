@@ -76,7 +76,7 @@ pub(super) fn annotate(answer: Answer) -> Result<gst::Buffer, glib::BoolError> {
         meta::set_frame(target, &job.info)?;
     }
     if let Some((width, height)) = size {
-        meta::add_detections(target, &result.data.detections, width, height);
+        meta::add_detections(target, &result.data.detections, width, height)?;
     }
     let lost = Report::losses(&lost);
     meta::add_inference(target, &Inference { kind: result.kind, result: json, sent: job.sent, answered, lost })?;
