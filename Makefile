@@ -56,12 +56,9 @@ test: lint test-rust test-python ## run every check and every test
 
 lint: python-dev check-core
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	cargo clippy --workspace --all-targets --locked --quiet $(ANALYTICS) -- -D warnings
 	$(VENV)/bin/ruff check models tests fuzz ops
 	$(VENV)/bin/ruff format --check models tests fuzz ops
-	cargo clippy --workspace --all-targets --locked --quiet $(ANALYTICS) -- -D warnings
-	$(VENV)/bin/ruff check models tests fuzz
-	$(VENV)/bin/ruff format --check models tests fuzz
 	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline --log-level error check bans licenses sources; \
 		else echo "cargo-deny is not installed; licences and sources of the dependencies are not checked here"; fi
 

@@ -3,7 +3,8 @@
 //!
 //! Sends each frame to a worker process and puts what it saw on the buffer: one `GstVideoRegionOfInterestMeta` a detection
 //! and an `OrionInferenceMeta` with the whole result. The worker speaks protocol version 1 on its stdin and stdout; the
-//! shipped one detects persons, or motion without any model.
+//! shipped one detects persons, or motion without any model. Built with the feature `v1_24`, which needs GStreamer 1.24, it puts the
+//! same boxes into a `GstAnalyticsRelationMeta`, for elements such as `objectdetectionoverlay` (docs/analytics.md).
 //!
 //! Frames leave in the order in which they came. A worker has at most two of them in hand: while it infers one, it decodes
 //! the next. Apart from that no frame is taken before a worker is free, so a leaky queue before the element drops old ones
