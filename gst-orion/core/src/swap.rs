@@ -23,7 +23,7 @@ pub enum Step {
     Nothing,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     Starting,
     Checking,
@@ -31,7 +31,7 @@ enum Phase {
 }
 
 /// One replacement.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Swap {
     members: usize,
     current: usize,
@@ -81,9 +81,53 @@ impl Swap {
     }
 }
 
+/// Where the work of a crew that has taken over begins: frames before that may come from either crew, as a worker that retires
+/// gives back what it has not begun, while another one of its crew answers a later frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Newcomers {
+    /// The crew, whose first result is still to come.
+    pub crew: u64,
+    /// The last frame that had been given to workers before.
+    after: Option<u64>,
+    /// The first frame behind that which was meant for it.
+    first: Option<u64>,
+}
+
+impl Newcomers {
+    /// A crew that takes over `after` that frame was given to another one; none = there was no such frame.
+    pub fn new(crew: u64, after: Option<u64>) -> Self {
+        Self { crew, after, first: None }
+    }
+
+    /// A frame goes to a worker.
+    pub fn given(&mut self, seq: u64) {
+        if self.after.is_none_or(|after| seq > after) {
+            self.first = Some(self.first.map_or(seq, |first| first.min(seq)));
+        }
+    }
+
+    /// The frame from which on all are theirs, now that the first one, `seq`, is answered.
+    pub fn begin(&self, seq: u64) -> u64 {
+        self.first.unwrap_or_else(|| self.after.map_or(seq, |after| seq.max(after + 1)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_crew_begins_behind_the_last_frame_that_the_old_one_may_answer() {
+        let begin = |after, given: &[u64], answered| {
+            let mut newcomers = Newcomers::new(1, after);
+            given.iter().for_each(|seq| newcomers.given(*seq));
+            newcomers.begin(answered)
+        };
+        assert_eq!(begin(None, &[3, 4], 3), 3, "the first crew of all");
+        assert_eq!(begin(Some(7), &[9, 10], 9), 9);
+        assert_eq!(begin(Some(7), &[6, 9], 6), 9, "6 was given back, 7 may still come from before");
+        assert_eq!(begin(Some(7), &[6], 6), 8, "the next one is not here yet");
+    }
 
     #[test]
     fn the_work_passes_when_all_have_proved_themselves() {

@@ -8,6 +8,7 @@ use orion_core::{
     ledger::{Cause, GapFinder, Ledger, Losses},
     reorder::Reorder,
     report::ClockSource,
+    swap::Newcomers,
     throttle::Throttle,
     wire::Ready,
 };
@@ -79,31 +80,6 @@ pub(super) struct Swaps {
     pub(super) under_way: bool,
     pub(super) done: u64,
     pub(super) failed: u64,
-}
-
-/// A crew that has taken over and whose first result is still to come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Newcomers {
-    pub(super) crew: u64,
-    /// The last frame that had been given to workers before. Those before it may come from either crew: a worker that retires
-    /// gives back what it has not begun, while another one of its crew answers a later frame.
-    pub(super) after: Option<u64>,
-    /// The first frame behind that which was meant for it.
-    pub(super) first: Option<u64>,
-}
-
-impl Newcomers {
-    /// A frame goes to one of them.
-    fn given(&mut self, seq: u64) {
-        if self.after.is_none_or(|after| seq > after) {
-            self.first = Some(self.first.map_or(seq, |first| first.min(seq)));
-        }
-    }
-
-    /// The frame from which on all are theirs, now that the first one, `seq`, is answered.
-    pub(super) fn begin(&self, seq: u64) -> u64 {
-        self.first.unwrap_or_else(|| self.after.map_or(seq, |after| seq.max(after + 1)))
-    }
 }
 
 /// Counters beside the ledger.
@@ -276,23 +252,5 @@ impl State {
             room_id: String::new(),
             planned: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_crew_begins_behind_the_last_frame_that_the_old_one_may_answer() {
-        let begin = |after, given: &[u64], answered| {
-            let mut newcomers = Newcomers { crew: 1, after, first: None };
-            given.iter().for_each(|seq| newcomers.given(*seq));
-            newcomers.begin(answered)
-        };
-        assert_eq!(begin(None, &[3, 4], 3), 3, "the first crew of all");
-        assert_eq!(begin(Some(7), &[9, 10], 9), 9);
-        assert_eq!(begin(Some(7), &[6, 9], 6), 9, "6 was given back, 7 may still come from before");
-        assert_eq!(begin(Some(7), &[6], 6), 8, "the next one is not here yet");
     }
 }

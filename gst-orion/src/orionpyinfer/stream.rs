@@ -8,6 +8,7 @@ use std::{
 
 use orion_core::{
     ledger::{Cause, Losses},
+    swap::Newcomers,
     turns::Wait,
     wire::{InferenceResult, Ready},
 };
@@ -17,7 +18,7 @@ use super::{
     group::Seat,
     job::{Job, Message},
     report::Who,
-    state::{Item, Newcomers, Push, Pushing, State, WorkerInfo},
+    state::{Item, Push, Pushing, State, WorkerInfo},
 };
 use crate::identity;
 
@@ -352,7 +353,7 @@ impl Stream {
             state.swaps.under_way = false;
             state.swaps.done += 1;
             let after = state.given;
-            state.newcomers.replace(Newcomers { crew, after, first: None }).is_some()
+            state.newcomers.replace(Newcomers::new(crew, after)).is_some()
         })
     }
 
@@ -363,6 +364,7 @@ impl Stream {
             state.active = active;
             // Numbers may begin anew.
             state.given = None;
+            state.newcomers = state.newcomers.map(|newcomers| Newcomers::new(newcomers.crew, None));
         }
         let cause = if active { Cause::Flush } else { Cause::Shutdown };
         self.flush(!active, cause);
@@ -422,6 +424,17 @@ mod tests {
             max_batch: None,
             batch_wait_ms: None,
         }
+    }
+
+    #[test]
+    fn what_was_given_before_a_stop_says_nothing_about_where_a_new_crew_begins() {
+        let stream = Stream::default();
+        stream.update(|state| state.given = Some(500));
+        stream.taken_over(1, vec![(who(1, 0), ready())]);
+        stream.activate(false);
+        stream.activate(true);
+        let newcomers = stream.lock().newcomers.unwrap();
+        assert_eq!((newcomers.crew, newcomers.begin(0)), (1, 0));
     }
 
     #[test]
