@@ -14,7 +14,7 @@ pub const DEPTH: usize = 2;
 /// The largest batch that is made use of; a worker that allows more gets no more.
 pub const MAX_BATCH: usize = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Slot<T> {
     seq: u64,
     /// None once it was answered or given up.
@@ -33,7 +33,7 @@ pub struct Answered<T> {
 }
 
 /// The frames of one worker process.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Hand<T> {
     slots: VecDeque<Slot<T>>,
     /// How many of them, the oldest ones, the worker is believed to work on.

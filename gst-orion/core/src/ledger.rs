@@ -77,7 +77,7 @@ impl Cause {
 }
 
 /// Frames dropped, by cause.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Losses([u64; Cause::ALL.len()]);
 
 impl Losses {
@@ -115,7 +115,7 @@ impl Losses {
 }
 
 /// The book of one element.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
     received: u64,
     forwarded: u64,

@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Slot<T> {
     Pending(u64),
     Done(T),
 }
 
 /// A queue whose items may be promised first and delivered later.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reorder<T> {
     slots: VecDeque<Slot<T>>,
     next: u64,

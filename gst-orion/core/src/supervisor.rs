@@ -24,7 +24,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const STABLE: Duration = Duration::from_secs(60);
 
 /// The limits that a worker has to keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// From its start until `ready`.
     pub startup_timeout: Duration,
@@ -35,7 +35,7 @@ pub struct Policy {
 }
 
 /// What the worker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Loading; no frame may be sent.
     Starting,
@@ -110,7 +110,7 @@ pub enum Exit {
 }
 
 /// The state of one worker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Supervisor {
     policy: Policy,
     state: State,
