@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb image
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb image docs picture
 
 PREFIX ?= /usr/local
 # Empty = PREFIX/lib/ARCHITECTURE/gstreamer-1.0.
@@ -70,6 +70,12 @@ check-core: packages
 schema: packages ## write the schemas anew from the Rust types (gst-orion/core/schema, pipelines/orion.schema.json)
 	ORION_WRITE_SCHEMA=1 cargo test --locked --quiet --package orion-core --test contract
 	ORION_WRITE_SCHEMA=1 cargo test --locked --quiet --package orion-launch --bins config::schema
+
+docs: schema ## write what of the documentation is made from the code (docs/reference)
+	ORION_WRITE_DOCS=1 cargo test --locked --quiet --package gst-orion --test reference
+
+picture: python-dev packages-test build ## take the picture of the live page in the README anew
+	ORION_BUILT=target/release $(PYTHON) tests/docs/picture.py docs/live-page.png
 
 test-rust: python
 	cargo build --workspace --locked --quiet $(ANALYTICS)
@@ -149,6 +155,31 @@ deb: packages ## build the Debian packages gstreamer1.0-orion and orion-launch i
 image: ## build the container image orion-launch (with podman or docker)
 	@engine=$$(command -v podman || command -v docker) || { echo "neither podman nor docker is installed" >&2; exit 1; }; \
 		"$$engine" build -f Containerfile -t orion-launch .
+install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
+	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so
+	install -D -m 755 target/release/orion-launch $(DESTDIR)$(PREFIX)/bin/orion-launch
+	install -D -m 755 target/release/orion-config $(DESTDIR)$(PREFIX)/bin/orion-config
+	install -D -m 755 target/release/orion-camera $(DESTDIR)$(PREFIX)/bin/orion-camera
+	@for program in orion-launch orion-config; do \
+		sh tools/install_papers.sh target/release/$$program '$(DESTDIR)$(PREFIX)/share' || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
+	install -d $(DESTDIR)$(PREFIX)/share/orion/schema
+	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion
+	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
+	install -m 644 models/*.lock models/pyproject.toml models/orion_person_*.onnx models/MODEL_CARD.md $(DESTDIR)$(PREFIX)/share/orion/models
+	install -m 644 models/orion_worker/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker
+	install -m 644 models/orion_worker/conformance/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance
+	install -m 644 models/orion_worker/quantize/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
+	install -m 644 models/examples/*.py $(DESTDIR)$(PREFIX)/share/orion/models/examples
+	install -m 644 docs/*.md docs/*.png $(DESTDIR)$(PREFIX)/share/doc/orion
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/orion/reference docs/reference/*.md
+	install -m 644 gst-orion/core/schema/*.json $(DESTDIR)$(PREFIX)/share/orion/schema
+	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
+	install -d $(DESTDIR)$(PREFIX)/share/orion/ops $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 644 ops/*.yaml ops/*.json ops/*.acl $(DESTDIR)$(PREFIX)/share/orion/ops
+	sed 's|/usr/local|$(PREFIX)|' ops/orion-launch.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/orion-launch.service
+	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
 
 sbom: packages ## write what is in the box to target/sbom (CycloneDX)
 	@sh tools/sbom.sh

@@ -140,43 +140,44 @@ pub struct OldCamera {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "command", content = "params", rename_all = "snake_case")]
 pub enum Command {
-    /// The state of everything.
+    /// Tells health, state of stream, broker and workers, ledger, the configuration that is wanted, and in `pending` what of it is still under
+    /// way; at once.
     GetStatus,
-    /// No more frames are looked at.
+    /// Looks at no more frames, from the next one on; refused with `already paused`.
     PauseInference,
-    /// They are again.
+    /// Looks at frames again, from the next one on; refused with `not paused`.
     ResumeInference,
-    /// Another rate.
+    /// Changes the rate, from the next frame on; the answer says what rate is to be expected, and whether the camera gives less.
     SetInferenceRate(Rate),
-    /// Another model, without losing a frame.
+    /// Takes another model, without losing a frame: in force with its first result, until which the old one works.
     SetModelSize(Model),
-    /// Regions to look at.
+    /// Looks at these regions, from the next frame on.
     SetAttentionRois(Rois),
-    /// None any more.
+    /// Looks at the whole frame, from the next one on.
     ClearAttentionRois,
-    /// Which they are.
+    /// Tells the regions.
     GetAttentionRois,
-    /// Another way to follow what the worker suggests.
+    /// Changes how the worker's suggestions are followed, from the next frame on.
     SetAutoFocusStrategy(Focus),
-    /// Which it is.
+    /// Tells the strategy and its parameters.
     GetAutoFocusStrategy,
-    /// What the worker suggests is followed.
+    /// Follows what the worker suggests, from the next frame on.
     EnableAutoFocus,
-    /// It is not.
+    /// Does not follow it any more, from the next frame on.
     DisableAutoFocus,
-    /// What it has suggested is forgotten.
+    /// Forgets what the worker has suggested, from the next frame on.
     ClearAutoFocusHistory,
-    /// How often it was of use.
+    /// Tells how often suggestions came, were missing or came too late.
     GetAutoFocusStats,
-    /// Any keys of the configuration, all or none.
+    /// Changes any keys of the configuration, all or none of them; in force when all of them are.
     UpdateConfig(Update),
-    /// New worker processes, without losing a frame.
+    /// Starts new worker processes, without losing a frame: in force with the first result of a new one.
     RestartWorker(WorkerName),
-    /// The daemon stops.
+    /// Finishes the frames in hand, publishes them, and ends the daemon.
     Shutdown,
-    /// One more camera, of a daemon with a list of them.
+    /// Adds a camera to a daemon with a list of them; in force when it is being connected.
     AddCamera(NewCamera),
-    /// One camera less.
+    /// Removes a camera; in force when its frames in hand are published and its workers have ended.
     RemoveCamera(OldCamera),
 }
 

@@ -102,7 +102,7 @@ pub enum Event {
         /// What was found.
         camera: WarmupReport,
     },
-    /// A worker process has ended, or does not answer any more.
+    /// A worker process has ended, or hangs.
     WorkerLost {
         /// Its element.
         worker: String,
@@ -113,7 +113,7 @@ pub enum Event {
         /// In words.
         reason: String,
     },
-    /// Another one has taken its place.
+    /// Another worker process has taken the place of one that was lost.
     WorkerRestarted {
         /// Its element.
         worker: String,
@@ -135,7 +135,7 @@ pub enum Event {
         #[schemars(range(min = 1))]
         restarts: u64,
     },
-    /// Workers take frames and there is no result, whatever was done about it.
+    /// Frames were taken for twice the watchdog's time, and for as long as new workers may take to start, and there was no result.
     WatchdogFailed {
         /// Their element.
         worker: String,
@@ -153,14 +153,14 @@ pub enum Event {
         /// The first frame that they got.
         applied_at_seq: u64,
     },
-    /// They did not come to work; the old ones carry on.
+    /// New workers did not come to work; the old ones carry on.
     ModelReloadFailed {
         /// Their element.
         worker: String,
         /// In words.
         reason: String,
     },
-    /// The configuration was read again.
+    /// The configuration was read again, and what it changes is in force.
     ConfigReloaded {
         /// The keys that have changed.
         keys: Vec<String>,

@@ -30,21 +30,21 @@ pub enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The daemon has stopped or is about to.
+    /// The daemon has stopped or is about to, and this is its last word; or this camera of several cannot be watched.
     Stopped,
-    /// No frames come.
+    /// No frames come; `cause` says why.
     StreamLost,
-    /// The same picture again and again.
+    /// The camera repeats the same picture, for as long as `presence.frozen_after_s` says.
     Frozen,
-    /// Nothing but black.
+    /// Nothing but black, for as long as `presence.black_after_s` says.
     Black,
-    /// Inference is paused.
+    /// `pause_inference` is in force.
     Paused,
-    /// No worker takes frames.
+    /// No process that looks for persons is ready.
     NoWorker,
-    /// The last look is too long ago.
+    /// The last look, or the last one at the whole frame, is longer ago than `presence.evidence_timeout_s`: a worker hangs, or is too slow.
     EvidenceTooOld,
-    /// Nothing was looked at yet, or not long enough.
+    /// Nothing was looked at yet, or not long enough, since the start, since one of the others has ended, or since the camera was changed.
     Starting,
 }
 

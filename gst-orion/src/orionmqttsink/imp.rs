@@ -124,7 +124,7 @@ impl ElementImpl for OrionMqttSink {
                 "Orion MQTT sink",
                 "Sink/Network",
                 "Publishes inference results, or any buffer, over MQTT",
-                "The Orion developers",
+                "Orion maintainers",
             )
         });
         Some(&*METADATA)

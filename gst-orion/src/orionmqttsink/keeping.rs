@@ -9,13 +9,13 @@ use gst::glib;
 pub(super) enum OutagePolicy {
     /// All are kept, within the bounds.
     #[default]
-    #[enum_value(name = "Keep: everything within the bounds, delivered in order afterwards", nick = "keep")]
+    #[enum_value(name = "Everything within the bounds is kept, and delivered in order afterwards", nick = "keep")]
     Keep,
     /// One frame a topic is kept.
-    #[enum_value(name = "Newest: the newest frame of each topic", nick = "newest")]
+    #[enum_value(name = "The newest frame of each topic is kept", nick = "newest")]
     Newest,
     /// None is kept.
-    #[enum_value(name = "Drop: nothing", nick = "drop")]
+    #[enum_value(name = "Nothing is kept", nick = "drop")]
     Drop,
 }
 

@@ -158,5 +158,10 @@ glib::wrapper! {
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    for kind in
+        [session::Version::static_type(), keeping::OutagePolicy::static_type(), translator::Profile::static_type()]
+    {
+        kind.mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    }
     gst::Element::register(Some(plugin), "orionmqttsink", gst::Rank::NONE, OrionMqttSink::static_type())
 }

@@ -112,7 +112,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecDouble::builder("event-threshold")
             .nick("Event threshold")
-            .blurb("Median confidence from which profile=frigate announces an object, 0..1 (default: 0.7, that of Frigate)")
+            .blurb("Median confidence from which profile=frigate announces an object, 0..1 (default: 0.7 as in Frigate)")
             .minimum(0.0)
             .maximum(1.0)
             .default_value(d.event_threshold)
@@ -147,7 +147,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt64::builder("max-buffered-bytes")
             .nick("Most buffered bytes")
-            .blurb("Bytes kept until the broker has acknowledged them: payloads, topics and names, and 1 KiB more for each message, which is about what it takes in memory; beyond that the oldest frames are dropped (default: 64 MiB)")
+            .blurb("Bytes kept until the broker has acknowledged them: payloads, topics and names, and 1 KiB more for each message, which is about what it takes in memory; beyond that the oldest frames are dropped (default: 67108864 = 64 MiB)")
             .minimum(1)
             .default_value(d.max_buffered_bytes)
             .mutable_playing()
@@ -170,14 +170,14 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt64::builder("max-reconnect-interval")
             .nick("Longest reconnect interval")
-            .blurb("Nanoseconds between two attempts to connect at most; they begin at 100 ms and double (default: 30 s)")
+            .blurb("Nanoseconds between two attempts to connect at most; they begin at 100 ms and double (default: 30000000000 = 30 s)")
             .minimum(nanoseconds(MIN_RECONNECT))
             .default_value(nanoseconds(d.max_reconnect_interval))
             .mutable_ready()
             .build(),
         glib::ParamSpecUInt64::builder("drain-timeout")
             .nick("Drain timeout")
-            .blurb("Nanoseconds that EOS waits for the last acknowledgements; a stop waits as long, but 2 s at most (default: 2 s)")
+            .blurb("Nanoseconds that EOS waits for the last acknowledgements; a stop waits as long, but 2 s at most (default: 2000000000 = 2 s)")
             .default_value(nanoseconds(d.drain_timeout))
             .mutable_playing()
             .build(),
@@ -203,7 +203,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt64::builder("snapshot-interval")
             .nick("Snapshot interval")
-            .blurb("Nanoseconds between two pictures of a topic at least (default: 5 s)")
+            .blurb("Nanoseconds between two pictures of a topic at least (default: 5000000000 = 5 s)")
             .default_value(nanoseconds(d.snapshot_interval))
             .mutable_playing()
             .build(),

@@ -27,11 +27,11 @@ const EVENT_TYPE: &str = "event";
 #[enum_type(name = "GstOrionMqttSinkProfile")]
 pub(super) enum Profile {
     #[default]
-    #[enum_value(name = "Orion: one report a result", nick = "orion")]
+    #[enum_value(name = "One report a result", nick = "orion")]
     Orion,
-    #[enum_value(name = "DL Streamer: the JSON of gvametaconvert, one message a result", nick = "dlstreamer")]
+    #[enum_value(name = "The JSON of DL Streamer's gvametaconvert, one message a result", nick = "dlstreamer")]
     Dlstreamer,
-    #[enum_value(name = "Frigate: events of objects that come, change and go", nick = "frigate")]
+    #[enum_value(name = "Frigate's events of objects that come, change and go", nick = "frigate")]
     Frigate,
 }
 

@@ -127,7 +127,7 @@ glib::wrapper! {
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    for kind in [Detector::static_type(), ModelSize::static_type(), Restart::static_type()] {
+    for kind in [Detector::static_type(), ModelSize::static_type(), Restart::static_type(), Transport::static_type()] {
         kind.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }
     gst::Element::register(Some(plugin), "orionpyinfer", gst::Rank::NONE, OrionPyInfer::static_type())

@@ -37,17 +37,17 @@ pub enum Detector {
 #[enum_type(name = "GstOrionModelSize")]
 #[allow(missing_docs)]
 pub enum ModelSize {
-    #[enum_value(name = "the model that comes with Orion", nick = "orion")]
+    #[enum_value(name = "The model that comes with Orion", nick = "orion")]
     Orion,
-    #[enum_value(name = "nano", nick = "n")]
+    #[enum_value(name = "Nano", nick = "n")]
     N,
-    #[enum_value(name = "small", nick = "s")]
+    #[enum_value(name = "Small", nick = "s")]
     S,
-    #[enum_value(name = "medium", nick = "m")]
+    #[enum_value(name = "Medium", nick = "m")]
     M,
-    #[enum_value(name = "large", nick = "l")]
+    #[enum_value(name = "Large", nick = "l")]
     L,
-    #[enum_value(name = "extra large", nick = "x")]
+    #[enum_value(name = "Extra large", nick = "x")]
     X,
 }
 

@@ -25,10 +25,10 @@ use super::{client::Options, outbox::Sending};
 pub(super) enum Version {
     /// Understood by every broker.
     #[default]
-    #[enum_value(name = "MQTT 3.1.1: every broker understands it", nick = "3.1.1")]
+    #[enum_value(name = "Every broker understands it", nick = "3.1.1")]
     V3_1_1,
     /// Says why something is refused.
-    #[enum_value(name = "MQTT 5: reasons, limits and properties of messages", nick = "5")]
+    #[enum_value(name = "With reasons, limits and properties of messages", nick = "5")]
     V5,
 }
 
