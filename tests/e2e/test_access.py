@@ -94,9 +94,7 @@ def test_a_worker_that_has_fewer_rights_does_its_work(run, tmp_path):
     """
     probe.write_text(script)
     probe.chmod(0o755)
-    program = run(
-        shell=command("a worker without a network", ROOT / "docs" / "security.md"), WORKER=str(probe)
-    )
+    program = run(shell=command("a worker without a network"), WORKER=str(probe))
     assert program.wait(60) == 0, program.output
     assert "ERROR" not in program.output
     rights = (tmp_path / "rights").read_text()
