@@ -48,8 +48,9 @@ def blocks() -> Iterator[Block]:
             yield Block(str(page.relative_to(ROOT)), line, found[1], found[2].rstrip("\n"), kind, said)
 
 
-def command(name: str) -> str:
-    """The text behind `<!-- tested: name -->`."""
-    found = [block for block in blocks() if block.mark == "tested" and block.said == name]
+def command(name: str, page: Path | None = None) -> str:
+    """The text behind `<!-- tested: name -->`, on a certain page if one is named."""
+    named = [block for block in blocks() if block.mark == "tested" and block.said == name]
+    found = [block for block in named if page is None or ROOT / block.page == page.resolve()]
     assert len(found) == 1, f"{len(found)} blocks are called {name!r}"
     return found[0].text
