@@ -155,31 +155,6 @@ deb: packages ## build the Debian packages gstreamer1.0-orion and orion-launch i
 image: ## build the container image orion-launch (with podman or docker)
 	@engine=$$(command -v podman || command -v docker) || { echo "neither podman nor docker is installed" >&2; exit 1; }; \
 		"$$engine" build -f Containerfile -t orion-launch .
-install: build ## install plugin, daemon, worker, manual pages and pipelines under PREFIX (DESTDIR is respected)
-	install -D -m 644 target/release/libgstorion.so $(DESTDIR)$(PLUGIN_DIR)/libgstorion.so
-	install -D -m 755 target/release/orion-launch $(DESTDIR)$(PREFIX)/bin/orion-launch
-	install -D -m 755 target/release/orion-config $(DESTDIR)$(PREFIX)/bin/orion-config
-	install -D -m 755 target/release/orion-camera $(DESTDIR)$(PREFIX)/bin/orion-camera
-	@for program in orion-launch orion-config; do \
-		sh tools/install_papers.sh target/release/$$program '$(DESTDIR)$(PREFIX)/share' || exit 1; done
-	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance $(DESTDIR)$(PREFIX)/share/orion/pipelines
-	install -d $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
-	install -d $(DESTDIR)$(PREFIX)/share/orion/schema
-	install -d $(DESTDIR)$(PREFIX)/share/orion/models/examples $(DESTDIR)$(PREFIX)/share/doc/orion
-	install -m 755 models/*.sh models/*.py $(DESTDIR)$(PREFIX)/share/orion/models
-	install -m 644 models/*.lock models/pyproject.toml models/orion_person_*.onnx models/MODEL_CARD.md $(DESTDIR)$(PREFIX)/share/orion/models
-	install -m 644 models/orion_worker/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker
-	install -m 644 models/orion_worker/conformance/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/conformance
-	install -m 644 models/orion_worker/quantize/*.py $(DESTDIR)$(PREFIX)/share/orion/models/orion_worker/quantize
-	install -m 644 models/examples/*.py $(DESTDIR)$(PREFIX)/share/orion/models/examples
-	install -m 644 docs/*.md docs/*.png $(DESTDIR)$(PREFIX)/share/doc/orion
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/orion/reference docs/reference/*.md
-	install -m 644 gst-orion/core/schema/*.json $(DESTDIR)$(PREFIX)/share/orion/schema
-	install -m 644 pipelines/* $(DESTDIR)$(PREFIX)/share/orion/pipelines
-	install -d $(DESTDIR)$(PREFIX)/share/orion/ops $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 644 ops/*.yaml ops/*.json ops/*.acl $(DESTDIR)$(PREFIX)/share/orion/ops
-	sed 's|/usr/local|$(PREFIX)|' ops/orion-launch.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/orion-launch.service
-	@echo "now make the worker's Python environment: sh $(PREFIX)/share/orion/models/setup_env.sh"
 
 sbom: packages ## write what is in the box to target/sbom (CycloneDX)
 	@sh tools/sbom.sh

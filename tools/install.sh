@@ -82,7 +82,8 @@ install_all() {
     put 644 "$share/orion/schema" gst-orion/core/schema/*.json
     put 644 "$share/orion/pipelines" pipelines/*
     put 644 "$share/orion/ops" ops/*.yaml ops/*.json ops/*.acl
-    put 644 "$share/doc/orion" docs/*.md
+    put 644 "$share/doc/orion" docs/*.md docs/*.png
+    put 644 "$share/doc/orion/reference" docs/reference/*.md
 
     for unit in ops/*.service; do
         sed "s|/usr/local|$prefix|g" "$unit" >"$scratch/$(basename "$unit")"
