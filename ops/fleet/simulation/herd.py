@@ -6,33 +6,23 @@ import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
+from .child import Child
 from .instance import Counts, Instance
 
 # Connections that are being made at a time.
 _CONNECTING = 32
 _TICK_S = 2.0
 _GOODBYE_S = 10.0
-_ANSWER_S = 30.0
 
 
-class Herd:
+class Herd(Child):
     """The process, from outside."""
 
     def __init__(self, names: list[str], address: tuple[str, int], rate_hz: float) -> None:
-        context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_main, args=(theirs, names, address, rate_hz), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
+        super().__init__("a process of the simulation", _main, names, address, rate_hz)
 
     def ask(self, what: str) -> Any:
         """`counts`, `ready`, `idle`, `totals`, or to `rest`, to say `goodbye`.
@@ -40,21 +30,7 @@ class Herd:
         Raises:
             RuntimeError: The process has ended, or does not answer.
         """
-        try:
-            self._pipe.send(what)
-            if self._pipe.poll(_ANSWER_S):
-                return self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise RuntimeError("a process of the simulation has ended before its time") from error
-        raise RuntimeError(f"a process of the simulation has not answered within {_ANSWER_S:g} s")
-
-    def end(self) -> None:
-        """Ends the process, whatever it is doing."""
-        self._pipe.close()
-        self._process.join(5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join(5)
+        return self._asked(what)
 
 
 def _main(pipe: Connection, names: list[str], address: tuple[str, int], rate_hz: float) -> None:

@@ -6,30 +6,25 @@ import json
 import time
 from array import array
 from collections import defaultdict
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 import paho.mqtt.client as paho
 
 from . import messages
+from .child import Child
 from .figures import Tally, quantile
 from .instance import PREFIX
 from .link import KEEP_ALIVE_S
 
-_ANSWER_S = 30.0
 _AGAIN_S = 0.1
 
 
-class Watcher:
+class Watcher(Child):
     """The process, from outside."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_main, args=(theirs, address), daemon=True)
-        self._process.start()
-        theirs.close()
+        super().__init__("the consumer", _main, address)
 
     def ask(self, what: str, data: object = None) -> Any:
         """`is_up`, to `begin` a measurement, to `end` it, `heard`, or what is `lost` of so many from each.
@@ -37,21 +32,7 @@ class Watcher:
         Raises:
             RuntimeError: The process has ended, or does not answer.
         """
-        try:
-            self._pipe.send((what, data))
-            if self._pipe.poll(_ANSWER_S):
-                return self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise RuntimeError("the consumer has ended before its time") from error
-        raise RuntimeError(f"the consumer has not answered within {_ANSWER_S:g} s")
-
-    def end(self) -> None:
-        """Ends the process."""
-        self._pipe.close()
-        self._process.join(5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join(5)
+        return self._asked((what, data))
 
 
 class _Ear:
