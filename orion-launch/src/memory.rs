@@ -14,7 +14,7 @@ pub(crate) fn share_arenas() {
     }
 }
 
-/// Gives back to the system what the C library keeps of memory that nobody has any more; it takes some milliseconds.
+/// Gives back to the system what the C library keeps of memory that nobody has any more.
 ///
 /// A connection of a camera that is made anew takes and leaves 2.5 MB in pieces, between which whole pages stay empty.
 pub(crate) fn give_back() {
