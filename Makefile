@@ -52,7 +52,11 @@ demo: setup build ## watch a camera: SOURCE=rtsp://...|clip.mp4 MODEL_DIR=... DE
 	@target/release/orion-launch demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL_DIR),--model-dir '$(MODEL_DIR)') \
 		$(if $(DEMO_SECONDS),--seconds '$(DEMO_SECONDS)')
 
-test: lint test-rust test-python ## run every check and every test
+test: lint packages-test ## run every check and every test
+	@# Nothing is compiled while tests measure time.
+	cargo build --workspace --locked --quiet $(ANALYTICS)
+	cargo test --workspace --locked --quiet $(ANALYTICS) --no-run
+	@$(MAKE) --no-print-directory --jobs 2 test-rust test-python
 
 lint: python-dev check-core
 	cargo fmt --all --check
@@ -77,14 +81,14 @@ docs: schema ## write what of the documentation is made from the code (docs/refe
 picture: python-dev packages-test build ## take the picture of the live page in the README anew
 	ORION_BUILT=target/release $(PYTHON) tests/docs/picture.py docs/live-page.png
 
-test-rust: python
+test-rust: python ## run the tests in Rust
 	cargo build --workspace --locked --quiet $(ANALYTICS)
 	cargo test --workspace --locked --quiet $(ANALYTICS)
 
-test-python: python-dev packages-test
+test-python: python-dev packages-test ## run the tests in Python
 	cargo build --workspace --locked --quiet $(ANALYTICS)
-	@# Both at once: those of e2e wait most of the time.
-	@$(PYTHON) -m pytest -q tests/e2e & whole=$$!; \
+	@# At once: most of them wait most of the time.
+	@$(PYTHON) -m pytest -q --numprocesses 2 --dist loadfile tests/e2e & whole=$$!; \
 		$(PYTHON) -m pytest -q tests --ignore tests/e2e; parts=$$?; \
 		wait $$whole && exit $$parts
 
