@@ -6,10 +6,10 @@ from pathlib import Path
 
 HEAD = """# Reliability
 
-What Orion does when something breaks, measured. `make prove` writes the part about faults, `make fuzz` and
-`make soak` write theirs with `WRITE=1`.
+What Orion does when something breaks, measured. `make prove` writes the part about faults, `make fuzz`,
+`make soak` and `make races` write theirs with `WRITE=1`.
 """
-PARTS = ("faults", "fuzz", "soak")
+PARTS = ("faults", "fuzz", "soak", "races")
 
 
 def put(file: Path, name: str, text: str) -> None:

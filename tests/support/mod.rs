@@ -6,6 +6,7 @@ pub mod broker;
 pub mod certificates;
 pub mod contract;
 pub mod fake;
+pub mod leaks;
 pub mod proxy;
 pub mod result;
 pub mod sink;
