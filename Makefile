@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb image docs picture
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb image docs picture races
 
 PREFIX ?= /usr/local
 # Empty = PREFIX/lib/ARCHITECTURE/gstreamer-1.0.
@@ -83,7 +83,8 @@ picture: python-dev packages-test build ## take the picture of the live page in 
 
 test-rust: python ## run the tests in Rust
 	cargo build --workspace --locked --quiet $(ANALYTICS)
-	cargo test --workspace --locked --quiet $(ANALYTICS)
+	@# No warning of GLib and GStreamer is let pass, and no element, pad or buffer may be left when a test file ends.
+	G_DEBUG=fatal-warnings GST_TRACERS=leaks cargo test --workspace --locked --quiet $(ANALYTICS)
 
 test-python: python-dev packages-test ## run the tests in Python
 	cargo build --workspace --locked --quiet $(ANALYTICS)
@@ -92,7 +93,7 @@ test-python: python-dev packages-test ## run the tests in Python
 		$(PYTHON) -m pytest -q tests --ignore tests/e2e; parts=$$?; \
 		wait $$whole && exit $$parts
 
-# WRITE=1: soak and fuzz put their tables into RELIABILITY.md, simulate into docs/fleet.md.
+# WRITE=1: soak, fuzz and races put their tables into RELIABILITY.md, simulate into docs/fleet.md.
 WRITE ?=
 
 # How often each fault is played.
@@ -141,6 +142,13 @@ fuzz: packages ## feed hostile input to all that reads: SECONDS=60 for each targ
 	@sh fuzz/python/setup.sh target/fuzz-venv
 	@$(if $(filter python/%,$(TARGET)),:,PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" cargo +nightly fuzz build --target-dir target/fuzz $(TARGET))
 	@target/fuzz-venv/bin/python fuzz/run.py --seconds '$(SECONDS)' --jobs '$(JOBS)' $(if $(TARGET),--target '$(TARGET)') $(if $(WRITE),--write RELIABILITY.md)
+
+# For each element; SEED= repeats a run.
+STEPS ?= 1000
+SEED ?=
+
+races: python-dev ## change each element STEPS=1000 times at random (SEED=N repeats a run), walk through all orders of events of the logic
+	@$(PYTHON) tests/races/run.py --steps '$(STEPS)' $(if $(SEED),--seed '$(SEED)') $(if $(WRITE),--write RELIABILITY.md)
 
 # Where the release build is.
 BUILT = $(or $(CARGO_TARGET_DIR),target)/release

@@ -41,6 +41,7 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 fn pipeline(port: u16, folder: &Path, source: &str, more: &str) -> gst::Pipeline {
     gst::init().unwrap();
     gstorion::plugin_register_static().unwrap();
+    support::leaks::watch();
     let text = format!(
         "videotestsrc pattern=ball {source} ! video/x-raw,width=64,height=48,framerate=30/1 ! jpegenc \
          ! orionroi instance-id=ward-3 ! orionpyinfer worker-command=\"'{}'\" \

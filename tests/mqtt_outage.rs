@@ -21,6 +21,7 @@ const RATE: u64 = 10;
 fn pipeline(port: u16, sinks: &[(&str, &str)]) -> gst::Pipeline {
     gst::init().unwrap();
     gstorion::plugin_register_static().unwrap();
+    support::leaks::watch();
     let branches: String = sinks
         .iter()
         .map(|(name, properties)| {

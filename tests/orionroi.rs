@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/leaks.rs"]
+mod leaks;
+
 use std::sync::Once;
 
 use gst::prelude::*;
@@ -35,6 +38,7 @@ fn init() {
     ONCE.call_once(|| {
         gst::init().unwrap();
         gstorion::plugin_register_static().unwrap();
+        leaks::watch();
     });
 }
 

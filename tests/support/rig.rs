@@ -3,6 +3,9 @@
 
 #![allow(dead_code)]
 
+#[path = "leaks.rs"]
+mod leaks;
+
 use std::{
     sync::Once,
     time::{Duration, Instant},
@@ -167,6 +170,7 @@ pub fn init() {
     ONCE.call_once(|| {
         gst::init().unwrap();
         gstorion::plugin_register_static().unwrap();
+        leaks::watch();
     });
 }
 

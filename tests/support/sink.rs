@@ -6,7 +6,7 @@ use std::{thread, time::Instant};
 use gst::prelude::*;
 use gst_check::Harness;
 
-use super::broker::PATIENCE;
+use super::{broker::PATIENCE, leaks};
 
 /// What `mqtt-version` may be.
 pub const VERSIONS: [&str; 2] = ["3.1.1", "5"];
@@ -23,6 +23,7 @@ impl Sink {
     pub fn element(properties: &[(&str, &dyn ToValue)]) -> (gst::Element, gst::Bus) {
         gst::init().unwrap();
         gstorion::plugin_register_static().unwrap();
+        leaks::watch();
         let element = gst::ElementFactory::make("orionmqttsink").build().unwrap();
         // Tests must not wait for the longest interval, and the last message may take its time on a busy machine.
         element.set_property("max-reconnect-interval", 200_000_000_u64);
