@@ -31,6 +31,7 @@ pub mod supervisor;
 pub mod swap;
 pub mod sweep;
 pub mod throttle;
+pub mod timeline;
 pub mod timestamp;
 pub mod topic;
 pub mod turns;

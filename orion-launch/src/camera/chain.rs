@@ -3,6 +3,7 @@
 
 use gst::prelude::*;
 
+use super::steady::steady;
 use crate::{
     config::Codec,
     source::{SourceError, make},
@@ -67,6 +68,9 @@ impl Chain {
         let first = elements.first().and_then(|depay| depay.static_pad("sink"));
         if let (Some(first), Some(last)) = (first, decoder.static_pad("src")) {
             out.set_target(Some(&last))?;
+            if let Some(unpacked) = elements.first().and_then(|depay| depay.static_pad("src")) {
+                steady(&unpacked);
+            }
             for element in &elements {
                 element.sync_state_with_parent()?;
             }

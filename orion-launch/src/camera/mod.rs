@@ -9,6 +9,7 @@ mod knock;
 mod login;
 mod reel;
 mod rtsp;
+mod steady;
 
 use std::sync::Arc;
 
