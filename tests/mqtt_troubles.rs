@@ -83,7 +83,9 @@ fn the_network_swallows_everything() {
             sink.wait_for("acknowledged", 10);
             half.iter().for_each(|way| proxy.stall(*way, true));
             sink.push_all(10..20);
-            fails(&sink, 1, &["; is the network up"]);
+            // A broker that hears nothing may be the first to give up, and its farewell comes through.
+            let deaf = half == [Towards::Server];
+            fails(&sink, 1, if deaf { &[] } else { &["; is the network up"] });
             sink.push_all(20..30);
             half.iter().for_each(|way| proxy.stall(*way, false));
             recovers(&mut sink, &subscriber, 30);

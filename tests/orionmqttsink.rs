@@ -261,7 +261,7 @@ fn what_a_stop_costs_is_said_after_the_next_start() {
     sink.element.set_state(gst::State::Playing).unwrap();
     sink.harness.set_src_caps_str("application/octet-stream");
     assert_eq!((sink.count("received"), sink.count("in-flight")), (0, 0), "the book begins anew");
-    let broker = Broker::start_with(port.number, "allow_anonymous true");
+    let broker = Broker::with_session_on(port.number, "#");
     let subscriber = Subscriber::new(broker.port(), "#");
     sink.element.set_property("drain-timeout", PATIENCE.as_nanos() as u64);
     // Upstream goes on where it was: it is the sink alone that was stopped.

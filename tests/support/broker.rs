@@ -65,8 +65,13 @@ impl Broker {
     /// A running one at `port` that keeps what is published to topic `t` until a [`Subscriber`] comes. So whoever waits for a
     /// broker at this port cannot be faster than the subscription.
     pub fn with_session_at(port: u16) -> Self {
+        Self::with_session_on(port, "t")
+    }
+
+    /// The same for another topic.
+    pub fn with_session_on(port: u16, topic: &str) -> Self {
         let mut broker = Self::start();
-        drop(Subscriber::new(broker.port(), "t"));
+        drop(Subscriber::new(broker.port(), topic));
         broker.stop();
         let file = broker.dir.path().join("mosquitto.conf");
         let text = fs::read_to_string(&file).unwrap();

@@ -177,7 +177,8 @@ fn pump(shared: &Shared, mut from: TcpStream, mut to: TcpStream, towards: Toward
             break;
         }
     }
-    // The other end learns of it.
+    // The other end learns of it, as soon as anything gets through.
+    shared.admit(towards, 0);
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }
