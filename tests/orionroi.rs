@@ -23,8 +23,7 @@ fn harness(properties: &[(&str, &str)]) -> (Harness, gst::Bus) {
     init();
     let mut harness = Harness::new("orionroi");
     let element = harness.element().unwrap();
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
+    let bus = leaks::bus(&element);
     for (name, value) in properties {
         element.set_property_from_str(name, value);
     }

@@ -153,8 +153,7 @@ fn who_is_set_otherwise_stays_out() {
         element.set_property("worker-command", group.command());
         element.set_property("worker-group", &group.name);
         element.set_property_from_str(name, value);
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
+        let bus = rig::leaks::bus(&element);
         assert!(element.set_state(gst::State::Playing).is_err());
         let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
         let gst::MessageView::Error(error) = message.view() else { unreachable!() };

@@ -9,7 +9,7 @@ use std::{
 use gst::prelude::*;
 
 /// What GStreamer itself keeps for as long as the process lives.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 12] = [
     "GstCaps",
     "GstCapsFeatures",
     "GstDeviceProviderFactory",
@@ -17,6 +17,8 @@ const KEPT: [&str; 11] = [
     "GstPadTemplate",
     "GstPlugin",
     "GstRegistry",
+    // That of buffers made of Rust's own memory.
+    "GstRsAllocator-0",
     "GstSystemClock",
     "GstTaskPool",
     "GstTracerFactory",
@@ -59,6 +61,22 @@ pub fn leaked() -> BTreeMap<String, usize> {
     let mut found = alive();
     found.retain(|kind, _| !KEPT.contains(&kind.as_str()));
     found
+}
+
+/// A bus for an element that is in no pipeline. With `set_bus` alone, what nobody took off the bus would keep the element,
+/// and that the bus.
+pub fn bus(element: &gst::Element) -> gst::Bus {
+    let (own, heard) = (gst::Bus::new(), gst::Bus::new());
+    let weak = heard.downgrade();
+    own.set_sync_handler(move |_, message| {
+        if let Some(heard) = weak.upgrade() {
+            // Refused once it is flushing, as it should be.
+            let _ = heard.post(message.clone());
+        }
+        gst::BusSyncReply::Drop
+    });
+    element.set_bus(Some(&own));
+    heard
 }
 
 /// Where the tracer is active (`GST_TRACERS=leaks`, as in `make test-rust`), the process fails in the end when anything was

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 #[path = "leaks.rs"]
-mod leaks;
+pub mod leaks;
 
 use std::{
     sync::Once,
@@ -156,8 +156,7 @@ pub fn play(properties: &[(&str, &str)], caps: &str) -> (Harness, gst::Bus) {
             _ => element.set_property_from_str(name, value),
         }
     }
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
+    let bus = leaks::bus(&element);
     let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
     harness.set_live(false);
     harness.set_src_caps_str(caps);

@@ -28,8 +28,7 @@ impl Sink {
         // Tests must not wait for the longest interval, and the last message may take its time on a busy machine.
         element.set_property("max-reconnect-interval", 200_000_000_u64);
         element.set_property("drain-timeout", PATIENCE.as_nanos() as u64);
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
+        let bus = leaks::bus(&element);
         for (name, value) in properties {
             let value = value.to_value();
             match value.get::<&str>() {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use gst::prelude::*;
+use gst::{glib, prelude::*};
 
 use crate::Subject;
 
@@ -54,7 +54,7 @@ pub struct Street {
     pub element: gst::Element,
     source: Arc<Source>,
     sink: Option<gst::Pad>,
-    errors: Arc<Mutex<Vec<String>>>,
+    errors: Arc<Mutex<Vec<glib::Error>>>,
     pushed: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ impl Street {
         for (name, value) in &subject.properties {
             match element.find_property(name) {
                 // As it is: a command has quotes of its own.
-                Some(spec) if spec.value_type() == gst::glib::Type::STRING => element.set_property(name, value),
+                Some(spec) if spec.value_type() == glib::Type::STRING => element.set_property(name, value),
                 _ => element.set_property_from_str(name, value),
             }
         }
@@ -77,7 +77,7 @@ impl Street {
                 let _: gst::Structure = element.property("stats");
             }
             if let gst::MessageView::Error(error) = message.view() {
-                heard.lock().unwrap().push(format!("{} {:?}", error.error(), error.debug()));
+                heard.lock().unwrap().push(error.error());
             }
             gst::BusSyncReply::Drop
         });
@@ -119,15 +119,22 @@ impl Street {
         Self { element, source, sink, errors, pushed: AtomicU64::new(0) }
     }
 
-    /// Brings the element into a state.
-    pub fn change(&self, state: gst::State) {
+    /// Brings the element into a state; false = it refuses its settings, says so, and is in NULL.
+    pub fn change(&self, state: gst::State) -> bool {
         let rises = self.element.current_state() <= gst::State::Ready && state >= gst::State::Paused;
         // Whoever pushes into an element that does not run comes back at once.
         let _way = rises.then(|| self.source.way.lock().unwrap());
-        self.element.set_state(state).unwrap();
-        if rises {
-            self.source.begin();
+        if self.element.set_state(state).is_ok() {
+            if rises {
+                self.source.begin();
+            }
+            return true;
         }
+        let told = std::mem::take(&mut *self.errors.lock().unwrap());
+        let refused = |error: &glib::Error| error.matches(gst::ResourceError::Settings);
+        assert!(!told.is_empty() && told.iter().all(refused), "it does not get into {state:?}, and says {told:?}");
+        self.element.set_state(gst::State::Null).unwrap();
+        false
     }
 
     /// To be pushed by the feeder.
@@ -175,7 +182,7 @@ impl Street {
         self.pushed.load(SeqCst)
     }
 
-    pub fn errors(&self) -> Vec<String> {
+    pub fn errors(&self) -> Vec<glib::Error> {
         self.errors.lock().unwrap().clone()
     }
 
