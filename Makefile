@@ -166,7 +166,7 @@ deb: packages ## build the Debian packages gstreamer1.0-orion and orion-launch i
 
 image: ## build the container image orion-launch (with podman or docker)
 	@engine=$$(command -v podman || command -v docker) || { echo "neither podman nor docker is installed" >&2; exit 1; }; \
-		"$$engine" build -f Containerfile -t orion-launch .
+		BUILDAH_FORMAT=docker "$$engine" build -f Containerfile -t orion-launch .
 
 sbom: packages ## write what is in the box to target/sbom (CycloneDX)
 	@sh tools/sbom.sh

@@ -58,6 +58,9 @@ pub enum WireError {
     },
 }
 
+/// Maps and lists in each other that a message may have. Its content is published as JSON, of which common readers take 128.
+const MAX_DEPTH: usize = 64;
+
 #[derive(Deserialize)]
 struct Tag {
     #[serde(rename = "type")]
@@ -69,13 +72,18 @@ fn tag(body: &[u8]) -> Result<Option<String>, WireError> {
     if !body.first().is_some_and(|b| matches!(b, 0x80..=0x8f | 0xde | 0xdf)) {
         return Err(WireError::NotAMessage("the body is not a MessagePack map".into()));
     }
-    let tag: Tag = rmp_serde::from_slice(body).map_err(|e| WireError::NotAMessage(e.to_string()))?;
+    let tag = Tag::deserialize(&mut reader(body)).map_err(|e| WireError::NotAMessage(e.to_string()))?;
     Ok(tag.kind)
 }
 
-fn fields<'a, T: Deserialize<'a>>(kind: &str, body: &'a [u8]) -> Result<T, WireError> {
+fn reader(body: &[u8]) -> rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'_, [u8]>> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| WireError::Field {
+    deserializer.set_max_depth(MAX_DEPTH);
+    deserializer
+}
+
+fn fields<'a, T: Deserialize<'a>>(kind: &str, body: &'a [u8]) -> Result<T, WireError> {
+    serde_path_to_error::deserialize(&mut reader(body)).map_err(|error| WireError::Field {
         kind: kind.to_owned(),
         path: error.path().to_string(),
         reason: error.inner().to_string(),

@@ -396,6 +396,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nested_deeper_than_readers_of_json_take_is_refused() {
+        let nested = |levels: usize| {
+            let mut value = result();
+            value["data"]["metadata"]["deep"] = (0..levels).fold(json!(1), |inner, _| json!([inner]));
+            decode(&value)
+        };
+        let WorkerMessage::Result(result) = nested(50).unwrap() else { panic!("not a result") };
+        let text = serde_json::to_string(&result).unwrap();
+        assert_eq!(serde_json::from_str::<InferenceResult>(&text).unwrap(), *result);
+        for levels in [70, 120, 500] {
+            let error = nested(levels).unwrap_err().to_string();
+            assert!(error.contains("depth limit exceeded"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_batch_is_of_one_frame_at_least_and_waits_for_a_second_at_most() {
         let ready = |more: Value| {
             let mut ready = json!({"type": "ready", "protocol": 1, "worker": "w", "version": "1", "pid": 1});
