@@ -37,7 +37,7 @@ use support::broker::Broker;
 use watchman::{Belongings, Watchman};
 
 /// Steps of each element, unless told otherwise.
-const STEPS: u64 = 60;
+const STEPS: u64 = 150;
 
 /// An element, and what may be done to it.
 pub struct Subject {

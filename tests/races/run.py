@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Plays the long forms of what looks for races, and prints what came of it; exit status 1 when something was found.
+"""Plays the long forms of what looks for races; exit status 1 when something was found.
 
 `python tests/races/run.py [--steps 1000] [--seed N] [--write RELIABILITY.md]`
 """
@@ -71,17 +71,16 @@ def page(said: str, interpreted: str | None, ok: bool, when: str) -> str:
     verdict = "nothing was found" if ok else "**something was found**"
     return (
         f"## Races\n\nLast run of `make races`, ended {when}: {verdict}.\n\n"
-        "Random changes of state, flushes, seeks, caps, ends of stream, properties, commands and signals to workers, from a"
-        " seed (`ORION_SEED=... make races` repeats one). No step may take 30 s, the ledger adds up after each, frames flow"
-        " in the end, and nothing is left: no object by GStreamer's `leaks` tracer, no descriptor, thread or process; any"
-        " warning of GLib or GStreamer ends the run.\n\n"
+        "Random changes of state, flushes, seeks, caps, ends of stream, properties, commands and signals to"
+        " workers, from a seed (`SEED=... make races` repeats one). No step may take 30 s, the ledger adds up"
+        " after each, frames flow in the end, and nothing is left: no object by GStreamer's `leaks` tracer, no"
+        " descriptor, thread or process; any warning of GLib or GStreamer ends the run.\n\n"
         "| element | seed | steps | frames | seconds |\n|---|---|---|---|---|\n"
         f"{elements}\n"
-        "Model checking of supervisor, swap, frames in hand, order and ledger: all orders of events up to a bound"
-        " (tests/machine.rs).\n\n"
+        "Model checking of supervisor, swap, frames in hand, order and ledger: all orders of events up to a"
+        " bound (tests/machine.rs).\n\n"
         "| model | states | different | depth | seconds |\n|---|---|---|---|---|\n"
-        f"{models}\n"
-        + (f"{interpreted}\n" if interpreted else "")
+        f"{models}\n" + (f"{interpreted}\n" if interpreted else "")
     )
 
 
@@ -101,10 +100,11 @@ def main() -> int:
     ok = ok and kept
     interpreted = None
     if has_miri():
-        command = ["cargo", "+nightly", "miri", "test", "--locked", "--quiet", "--package", "orion-core", "--lib"]
-        text, clean = play([*command, "--", *[f"{name}::" for name in MIRI]], MIRIFLAGS="-Zmiri-disable-isolation")
+        command = "cargo +nightly miri test --locked --quiet --package orion-core --lib --".split()
+        command += [f"{name}::" for name in MIRI]
+        text, clean = play(command, MIRIFLAGS="-Zmiri-disable-isolation")
         passed = sum(int(count) for _, count, _ in TEST.findall(text))
-        interpreted = f"{passed} unit tests of orion-core under Miri, the interpreter that finds undefined behaviour."
+        interpreted = f"{passed} unit tests of orion-core under Miri, which finds undefined behaviour."
         ok = ok and clean
     else:
         print("Miri is not there, so it is left out: rustup component add --toolchain nightly miri rust-src")
