@@ -143,12 +143,13 @@ fuzz: packages ## feed hostile input to all that reads: SECONDS=60 for each targ
 	@$(if $(filter python/%,$(TARGET)),:,PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" cargo +nightly fuzz build --target-dir target/fuzz $(TARGET))
 	@target/fuzz-venv/bin/python fuzz/run.py --seconds '$(SECONDS)' --jobs '$(JOBS)' $(if $(TARGET),--target '$(TARGET)') $(if $(WRITE),--write RELIABILITY.md)
 
-# For each element; SEED= repeats a run.
+# Steps for each element and seed; how many seeds, from which on (SEED= as a failure names it).
 STEPS ?= 1000
-SEED ?=
+SEEDS ?= 5
+SEED ?= 1
 
-races: python-dev ## change each element STEPS=1000 times at random (SEED=N repeats a run), walk through all orders of events of the logic
-	@$(PYTHON) tests/races/run.py --steps '$(STEPS)' $(if $(SEED),--seed '$(SEED)') $(if $(WRITE),--write RELIABILITY.md)
+races: python-dev ## change each element STEPS=1000 times at random while frames flow, SEEDS=5 times, and walk through all orders of events of the logic
+	@$(PYTHON) tests/races/run.py --steps '$(STEPS)' --seeds '$(SEEDS)' --seed '$(SEED)' $(if $(WRITE),--write RELIABILITY.md)
 
 # Where the release build is.
 BUILT = $(or $(CARGO_TARGET_DIR),target)/release

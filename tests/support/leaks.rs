@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What of GStreamer is alive, by the word of its own `leaks` tracer.
 
+#![allow(dead_code, reason = "no test file uses all of it")]
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, Once, PoisonError},
 };
 
-use gst::prelude::*;
+use gst::{glib, prelude::*};
 
 /// What GStreamer itself keeps for as long as the process lives.
 const KEPT: [&str; 12] = [
@@ -77,6 +79,13 @@ pub fn bus(element: &gst::Element) -> gst::Bus {
     });
     element.set_bus(Some(&own));
     heard
+}
+
+/// As `G_DEBUG=fatal-warnings` does it.
+pub fn fatal_warnings() {
+    glib::log_set_always_fatal(
+        glib::LogLevels::LEVEL_WARNING | glib::LogLevels::LEVEL_CRITICAL | glib::LogLevels::LEVEL_ERROR,
+    );
 }
 
 /// Where the tracer is active (`GST_TRACERS=leaks`, as in `make test-rust`), the process fails in the end when anything was

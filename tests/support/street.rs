@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use gst::{glib, prelude::*};
+use gst::prelude::*;
 
 use crate::Subject;
 
@@ -54,7 +54,7 @@ pub struct Street {
     pub element: gst::Element,
     source: Arc<Source>,
     sink: Option<gst::Pad>,
-    errors: Arc<Mutex<Vec<glib::Error>>>,
+    errors: Arc<Mutex<Vec<String>>>,
     pushed: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ impl Street {
         for (name, value) in &subject.properties {
             match element.find_property(name) {
                 // As it is: a command has quotes of its own.
-                Some(spec) if spec.value_type() == glib::Type::STRING => element.set_property(name, value),
+                Some(spec) if spec.value_type() == gst::glib::Type::STRING => element.set_property(name, value),
                 _ => element.set_property_from_str(name, value),
             }
         }
@@ -77,7 +77,7 @@ impl Street {
                 let _: gst::Structure = element.property("stats");
             }
             if let gst::MessageView::Error(error) = message.view() {
-                heard.lock().unwrap().push(error.error());
+                heard.lock().unwrap().push(format!("{} {:?}", error.error(), error.debug()));
             }
             gst::BusSyncReply::Drop
         });
@@ -119,22 +119,16 @@ impl Street {
         Self { element, source, sink, errors, pushed: AtomicU64::new(0) }
     }
 
-    /// Brings the element into a state; false = it refuses its settings, says so, and is in NULL.
+    /// Brings the element into a state; false = it refuses.
     pub fn change(&self, state: gst::State) -> bool {
         let rises = self.element.current_state() <= gst::State::Ready && state >= gst::State::Paused;
         // Whoever pushes into an element that does not run comes back at once.
         let _way = rises.then(|| self.source.way.lock().unwrap());
-        if self.element.set_state(state).is_ok() {
-            if rises {
-                self.source.begin();
-            }
-            return true;
+        let went = self.element.set_state(state).is_ok();
+        if rises {
+            self.source.begin();
         }
-        let told = std::mem::take(&mut *self.errors.lock().unwrap());
-        let refused = |error: &glib::Error| error.matches(gst::ResourceError::Settings);
-        assert!(!told.is_empty() && told.iter().all(refused), "it does not get into {state:?}, and says {told:?}");
-        self.element.set_state(gst::State::Null).unwrap();
-        false
+        went
     }
 
     /// To be pushed by the feeder.
@@ -182,8 +176,9 @@ impl Street {
         self.pushed.load(SeqCst)
     }
 
-    pub fn errors(&self) -> Vec<glib::Error> {
-        self.errors.lock().unwrap().clone()
+    /// The errors on the bus since this was asked last.
+    pub fn take_errors(&self) -> Vec<String> {
+        std::mem::take(&mut *self.errors.lock().unwrap())
     }
 
     pub fn stats(&self) -> gst::Structure {

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{Write, stderr},
     process::{self, Command},
     sync::{
         Arc, Mutex,
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Aborts the process when a step takes too long, and says which one and where all threads are.
 pub struct Watchman {
     step: Arc<Mutex<(u64, String, Instant)>>,
+    longest: Mutex<Duration>,
     over: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -37,12 +39,14 @@ impl Watchman {
             while is_over.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
                 let (number, what, since) = watched.lock().unwrap().clone();
                 if since.elapsed() > PATIENCE {
-                    eprintln!("{name}: step {number} ({what}) has taken {:?}\n{}", since.elapsed(), threads());
+                    // Not held back by the test runner, which ends here.
+                    let _ = writeln!(stderr(), "{name}: step {number} ({what}) has taken {:?}", since.elapsed());
+                    let _ = writeln!(stderr(), "{}", threads());
                     process::abort();
                 }
             }
         };
-        Self { step, over: Some(over), thread: Some(thread::spawn(watch)) }
+        Self { step, longest: Mutex::default(), over: Some(over), thread: Some(thread::spawn(watch)) }
     }
 
     /// What is done now.
@@ -50,7 +54,15 @@ impl Watchman {
         if std::env::var_os("ORION_VERBOSE").is_some() {
             eprintln!("step {number}: {what}");
         }
-        *self.step.lock().unwrap() = (number, what, Instant::now());
+        let now = Instant::now();
+        let (_, _, since) = std::mem::replace(&mut *self.step.lock().unwrap(), (number, what, now));
+        let mut longest = self.longest.lock().unwrap();
+        *longest = (*longest).max(now - since);
+    }
+
+    /// What the longest step has taken that is over.
+    pub fn longest(&self) -> Duration {
+        *self.longest.lock().unwrap()
     }
 }
 

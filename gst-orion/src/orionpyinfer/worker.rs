@@ -11,7 +11,10 @@ use orion_core::{
     wire::Ready,
 };
 use serde_json::Value;
-use tokio::{sync::mpsc, time};
+use tokio::{
+    sync::mpsc::{self, error::TryRecvError},
+    time,
+};
 
 use super::{
     job::Job,
@@ -168,38 +171,54 @@ impl Worker {
         }
     }
 
-    /// Takes what was asked for while the process ended; false = it is to retire.
+    /// Takes what was asked for while there was no process; false = it is to retire, or nobody is there any more to ask.
     fn catch_up(&mut self) -> bool {
-        while let Ok(request) = self.requests.try_recv() {
-            match request {
-                Request::Retire(_) => return false,
-                Request::TakeOver => self.take_over(),
-                Request::Begin => self.held = false,
-                Request::Tune(setting, value) => self.tune(setting, value),
-                Request::FrameTimeout(limit) => self.set_frame_timeout(limit),
-                request => self.refuse(request),
+        loop {
+            let goes_on = match self.requests.try_recv() {
+                Ok(request) => self.heed(request),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => false,
+            };
+            if !goes_on {
+                return false;
             }
         }
-        true
     }
 
-    /// Waits out the back-off.
+    /// Waits out the back-off; false = no process is to be started.
     async fn pause(&mut self) -> bool {
         loop {
+            // An end that was asked for comes before the end of the pause, or a process would be started just to be ended.
+            if !self.catch_up() {
+                return false;
+            }
             let now = self.now();
             if self.supervisor.check(now) == Verdict::Spawn {
                 return true;
             }
             let rest = self.supervisor.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_sub(now));
-            match time::timeout(rest, self.requests.recv()).await {
-                Err(_) => {}
-                Ok(None | Some(Request::Retire(_))) => return false,
-                Ok(Some(Request::Begin)) => self.held = false,
-                Ok(Some(Request::Tune(setting, value))) => self.tune(setting, value),
-                Ok(Some(Request::FrameTimeout(limit))) => self.set_frame_timeout(limit),
-                Ok(Some(request)) => self.refuse(request),
+            let goes_on = match time::timeout(rest, self.requests.recv()).await {
+                Ok(Some(request)) => self.heed(request),
+                Ok(None) => false,
+                Err(_) => true,
+            };
+            if !goes_on {
+                return false;
             }
         }
+    }
+
+    /// Does what is asked for while there is no process; false = it is to retire.
+    fn heed(&mut self, request: Request) -> bool {
+        match request {
+            Request::Retire(_) => return false,
+            Request::TakeOver => self.take_over(),
+            Request::Begin => self.held = false,
+            Request::Tune(setting, value) => self.tune(setting, value),
+            Request::FrameTimeout(limit) => self.set_frame_timeout(limit),
+            request => self.refuse(request),
+        }
+        true
     }
 
     fn refuse(&self, request: Request) {
@@ -286,5 +305,94 @@ impl Worker {
     pub(super) fn status(&self, pid: u32) {
         let (state, restarts) = (self.supervisor.state().as_str(), self.supervisor.restarts());
         self.report(Report::Status(Status { state, pid, restarts }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orionpyinfer::{crew::Wish, job::Message, report::News};
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn report(&self, _: Who, _: Report) {}
+
+        fn news(&self, _: News) {}
+
+        fn renewal(&self, _: String) -> Option<Wish> {
+            None
+        }
+
+        fn frame_interval(&self) -> Option<Duration> {
+            None
+        }
+
+        fn pids(&self) -> Vec<u32> {
+            Vec::new()
+        }
+
+        fn keep_latest(&self, _: bool) {}
+
+        fn latest(&self) -> Option<(u64, Arc<Message>)> {
+            None
+        }
+    }
+
+    /// One whose process is about to end for the first time, after which the next one is started without a pause.
+    fn worker() -> (mpsc::UnboundedSender<Request>, Worker) {
+        let (way, requests) = mpsc::unbounded_channel();
+        let second = Duration::from_secs(1);
+        let policy = Policy { startup_timeout: second, frame_timeout: second, restart: true };
+        let worker = Worker::new(Parts {
+            who: Who { id: 0, crew: 0, index: 0 },
+            argv: Vec::new(),
+            variables: String::new(),
+            transport: Transport::Pipe,
+            limits: Limits { policy, write_timeout: second, shutdown_timeout: second },
+            requests,
+            listener: Arc::new(Deaf),
+            router: Arc::default(),
+            notices: None,
+            wished: Tuning::new(),
+        });
+        (way, worker)
+    }
+
+    fn killed() -> End {
+        End { exit: Exit::Signal, text: String::new(), lines: Lines::default(), next: Next::Supervise }
+    }
+
+    fn block_on<T>(task: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(task)
+    }
+
+    #[test]
+    fn a_process_that_dies_is_followed_by_another_one() {
+        let (_way, mut worker) = worker();
+        assert!(block_on(worker.after(killed())));
+        assert_eq!(worker.supervisor.restarts(), 1);
+    }
+
+    #[test]
+    fn a_process_that_dies_at_a_stop_is_followed_by_none() {
+        let (way, mut worker) = worker();
+        drop(way);
+        assert!(!block_on(worker.after(killed())), "nobody is there any more to ask for one");
+    }
+
+    #[test]
+    fn a_worker_that_is_to_retire_when_its_pause_ends_starts_no_process() {
+        for stop in [false, true] {
+            let (way, mut worker) = worker();
+            assert_eq!(worker.supervisor.exited(worker.now(), Exit::Signal), AfterExit::Restart(Duration::ZERO));
+            way.send(Request::Begin).unwrap();
+            if !stop {
+                way.send(Request::Retire(None)).unwrap();
+            }
+            drop(way);
+            assert!(!block_on(worker.pause()), "stop: {stop}");
+            assert_eq!(worker.supervisor.restarts(), 0);
+        }
     }
 }
