@@ -125,6 +125,9 @@ pub(crate) struct Worker {
     /// Frames of different cameras of a worker_group that one run of the model may take; 1 = one, 0 = the worker chooses.
     #[serde(with = "number::Batch")]
     pub(crate) max_batch: u32,
+    /// Seconds that a worker waits for more frames before it runs fewer than it may at once; 0 = it takes what already waits.
+    #[serde(with = "number::BatchWait")]
+    pub(crate) batch_wait_s: f64,
     /// Program and arguments, quoted as for a shell; empty = the shipped worker, for person_detector only.
     #[serde(with = "text::Command")]
     pub(crate) worker_command: String,
@@ -151,6 +154,7 @@ impl Default for Worker {
             workers: 1,
             threads: 0,
             max_batch: 0,
+            batch_wait_s: 0.0,
             worker_command: String::new(),
             worker_environment: Vec::new(),
             worker_group: String::new(),

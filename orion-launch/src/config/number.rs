@@ -60,6 +60,7 @@ kinds! {
     Workers: u32, 1..=16, "workers";
     Threads: u32, 0..=64, "threads";
     Batch: u32, 0..=8, "frames";
+    BatchWait: f64, 0.0..=1.0, "seconds";
     Area: u32, 0..=u32::MAX, "square pixels";
     BlindTime: f64, 0.0..=3600.0, "seconds";
     Factor: f64, 0.0..=100.0, "";

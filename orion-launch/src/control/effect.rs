@@ -41,7 +41,7 @@ const ROIS: [(&str, &str); 10] = [
 ];
 
 /// Keys below `models.<name>`, and what they are called in `orionpyinfer`.
-const MODELS: [(&str, &str); 13] = [
+const MODELS: [(&str, &str); 14] = [
     ("detector", "detector"),
     ("size", "model-size"),
     ("model_dir", "model-dir"),
@@ -53,6 +53,7 @@ const MODELS: [(&str, &str); 13] = [
     ("workers", "workers"),
     ("threads", "intra-op-threads"),
     ("max_batch", "max-batch"),
+    ("batch_wait_s", "batch-wait"),
     ("worker_command", "worker-command"),
     ("worker_environment", "worker-environment"),
 ];

@@ -105,7 +105,7 @@ fn infer(name: &str, worker: &Worker, text: &mut String) {
     let _ = write!(
         text,
         " ! orionpyinfer name={name} detector={} model-size={} confidence={} iou-threshold={} labels={} workers={} \
-         intra-op-threads={} max-batch={}",
+         intra-op-threads={} max-batch={} batch-wait={}",
         word(&worker.detector),
         word(&worker.size),
         worker.confidence,
@@ -113,7 +113,8 @@ fn infer(name: &str, worker: &Worker, text: &mut String) {
         quoted(&worker.labels.join(",")),
         worker.workers,
         worker.threads,
-        worker.max_batch
+        worker.max_batch,
+        nanoseconds(worker.batch_wait_s)
     );
     for (property, value) in [
         ("model-dir", &worker.model_dir),

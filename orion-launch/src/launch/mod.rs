@@ -92,7 +92,7 @@ mod tests {
             r#""#,
             " ! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0",
             " ! orionpyinfer name=infer detector=auto model-size=orion confidence=0.5 iou-threshold=0.45",
-            r#" labels="person" workers=1 intra-op-threads=0 max-batch=0"#,
+            r#" labels="person" workers=1 intra-op-threads=0 max-batch=0 batch-wait=0"#,
             r#" ! orionmqttsink name=sink uri="mqtt://127.0.0.1:1883" topic="care/inferences/{instance_id}/{type}""#,
             r#" status-topic="care/status/{instance_id}" instance-id=ward-3 mqtt-qos=1"#,
         );
@@ -147,6 +147,7 @@ mod tests {
                 " max-blind-time=5000000000 auto-focus=true strategy=velocity alpha=0.3 velocity-threshold=0.05 ",
             ),
             (json!({"rois": {"max_blind_time_s": 0.5}}), " max-blind-time=500000000 "),
+            (json!({"models": {"person_detector": {"batch_wait_s": 0.02}}}), " batch-wait=20000000 "),
         ] {
             let text = text(values);
             assert!(text.contains(expected), "{expected}: {text}");
