@@ -15,6 +15,12 @@ use gstorion::meta;
 use rig::{JPEG_CAPS, Rig, SECOND, alive, init, until};
 
 #[test]
+fn a_worker_has_a_state_from_the_beginning() {
+    let rig = Rig::new("--load-ms 300", &[]);
+    assert_eq!(rig.worker().get::<&str>("state"), Ok("starting"));
+}
+
+#[test]
 fn every_frame_leaves_in_order_with_its_result() {
     let mut rig = Rig::new("", &[]);
     for _ in 0..5 {

@@ -50,9 +50,7 @@ pub(crate) fn judge(state: &Snapshot) -> Verdict {
         for process in &away {
             let status = if away.len() == worker.processes.len() { Health::Unhealthy } else { Health::Degraded };
             let error = if process.last_error.is_empty() { String::new() } else { format!(": {}", process.last_error) };
-            // An element that was never started has no state for it yet.
-            let state = if process.state.is_empty() { "not started" } else { &process.state };
-            find(status, format!("{} worker {} is {state}{error}", worker.name, process.index));
+            find(status, format!("{} worker {} is {}{error}", worker.name, process.index, process.state));
         }
         if worker.processes.is_empty() {
             find(Health::Unhealthy, format!("{} has no worker", worker.name));
@@ -160,7 +158,6 @@ mod tests {
             (None, false, &["ready"], true, Unhealthy, "no frame has come yet"),
             (Some(0.1), true, &["ready", "backing-off"], true, Degraded, "infer worker 1 is backing-off"),
             (Some(0.1), true, &["starting"], true, Unhealthy, "infer worker 0 is starting"),
-            (None, true, &[""], true, Unhealthy, "infer worker 0 is not started"),
             (Some(0.1), true, &["failed", "stopped"], true, Unhealthy, "infer worker 1 is stopped"),
             (Some(0.1), true, &[], true, Unhealthy, "infer has no worker"),
             (Some(0.1), true, &["ready"], false, Degraded, "no connection to the broker mqtt://b"),

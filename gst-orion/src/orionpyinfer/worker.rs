@@ -7,7 +7,7 @@ use std::{
 };
 
 use orion_core::{
-    supervisor::{AfterExit, Exit, Policy, Supervisor, Verdict},
+    supervisor::{AfterExit, Exit, Policy, State, Supervisor, Verdict},
     wire::Ready,
 };
 use serde_json::Value;
@@ -37,11 +37,18 @@ pub(super) struct Limits {
 }
 
 /// What `stats` shows of a worker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Status {
     pub(super) state: &'static str,
     pub(super) pid: u32,
     pub(super) restarts: u64,
+}
+
+impl Default for Status {
+    /// Of one that has not said anything yet: its process is about to be started.
+    fn default() -> Self {
+        Self { state: State::Starting.as_str(), pid: 0, restarts: 0 }
+    }
 }
 
 pub(super) struct Worker {
