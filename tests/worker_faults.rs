@@ -7,7 +7,13 @@
 #[path = "support/rig.rs"]
 mod rig;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
 
 use gst::prelude::*;
 use nix::{
@@ -139,6 +145,37 @@ fn exits_as_if_all_were_well() {
 #[test]
 fn exits_with_an_error() {
     Fault::at("exit 1", "die").survive(|_| {});
+}
+
+/// How often this is said in GStreamer's log, by elements of this name.
+fn said(element: &'static str, words: &'static str) -> Arc<AtomicU64> {
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&count);
+    gst::log::set_threshold_for_name("orionpyinfer", gst::DebugLevel::Warning);
+    gst::log::add_log_function(move |_, _, _, _, _, object, message| {
+        let ours = object.is_some_and(|object| object.to_string().contains(element));
+        if ours && message.get().is_some_and(|text| text.contains(words)) {
+            counted.fetch_add(1, SeqCst);
+        }
+    });
+    count
+}
+
+#[test]
+fn a_worker_that_answers_all_frames_twice_does_not_fill_the_log() {
+    rig::init();
+    let count = said("chatterbox", "answered frame");
+    let twice: String = (0..60).map(|seq| format!(" --at {seq}=twice")).collect();
+    let mut rig = Rig::new(&twice, &[("name", "chatterbox")]);
+    let start = Instant::now();
+    for seq in 0..60 {
+        rig.push().unwrap();
+        assert_eq!(rig.pull_seq(), seq);
+    }
+    until("it is said", || count.load(SeqCst) > 0);
+    let seconds = start.elapsed().as_secs();
+    rig.assert_settled(60, 60);
+    assert!(count.load(SeqCst) <= 1 + seconds, "{count:?} lines in {seconds} s");
 }
 
 #[test]

@@ -421,8 +421,13 @@ impl<'a> Session<'a> {
         self.worker.status(self.group.pid());
     }
 
-    fn odd(&self, text: String) {
-        self.worker.report(Report::Odd(text));
+    fn odd(&mut self, text: String) {
+        let now = self.worker.now();
+        match self.worker.oddities.pass(now) {
+            Some(0) => self.worker.report(Report::Odd(text)),
+            Some(untold) => self.worker.report(Report::Odd(format!("{text} ({untold} such warnings were left out)"))),
+            None => {}
+        }
     }
 
     /// How long it may take over its next step when it retires.

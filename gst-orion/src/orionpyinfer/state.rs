@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How often a repeated fault is posted as a warning.
-const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What waits for the source pad.
 pub(super) enum Item {

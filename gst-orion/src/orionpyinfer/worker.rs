@@ -8,6 +8,7 @@ use std::{
 
 use orion_core::{
     supervisor::{AfterExit, Exit, Policy, State, Supervisor, Verdict},
+    throttle::Throttle,
     wire::Ready,
 };
 use serde_json::Value;
@@ -24,6 +25,7 @@ use super::{
     router::Router,
     session::{End, Next, Session},
     settings::Transport,
+    state::WARNING_INTERVAL,
     stderr::{Level, Lines},
     tuning::{self, Setting, Tuning},
 };
@@ -63,6 +65,8 @@ pub(super) struct Worker {
     /// Where a successor reports to, until it takes over.
     notices: Option<mpsc::UnboundedSender<(Who, Notice)>>,
     pub(super) supervisor: Supervisor,
+    /// Keeps what its processes say wrong from filling the log.
+    pub(super) oddities: Throttle,
     /// It is at work, but those before it have not finished yet.
     pub(super) held: bool,
     /// What was changed since the arguments were made, and accepted.
@@ -105,6 +109,7 @@ impl Worker {
             router,
             notices,
             supervisor,
+            oddities: Throttle::new(WARNING_INTERVAL),
             held,
             accepted,
             wished,
