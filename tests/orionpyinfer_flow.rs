@@ -108,6 +108,23 @@ fn a_sink_that_waits_holds_the_source_back() {
 }
 
 #[test]
+fn what_describes_the_stream_survives_a_flush() {
+    let mut rig = Rig::new("--delay-ms 200", &[]);
+    let element = rig.element();
+    let pad = element.static_pad("sink").unwrap();
+    rig.push().unwrap();
+    // It waits behind the frame.
+    let caps: gst::Caps = "image/jpeg,width=16,height=6,framerate=10/1".parse().unwrap();
+    assert!(pad.send_event(gst::event::Caps::new(&caps)));
+    assert!(pad.send_event(gst::event::FlushStart::new()));
+    assert!(pad.send_event(gst::event::FlushStop::new(true)));
+    assert!(pad.send_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
+    rig.push().unwrap();
+    assert_eq!(rig.pull_seq(), 1);
+    assert_eq!(element.static_pad("src").unwrap().current_caps(), Some(caps));
+}
+
+#[test]
 fn flushing_often_does_not_keep_the_element_alive() {
     let mut rig = Rig::new("", &[]);
     let element = rig.element();

@@ -366,11 +366,18 @@ impl OrionPyInfer {
         })
     }
 
+    /// Throws away what is inside, but for what describes the stream: nobody would say that again.
+    fn flush(&self, flushing: bool) {
+        for sticky in self.stream.flush(flushing, Cause::Flush) {
+            let _ = self.srcpad.store_sticky_event(&sticky);
+        }
+    }
+
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             // The task goes on: it finds nothing to do until the flush is over.
             gst::EventView::FlushStart(_) => {
-                self.stream.flush(true, Cause::Flush);
+                self.flush(true);
                 self.srcpad.push_event(event)
             }
             gst::EventView::Segment(segment) => {
@@ -380,9 +387,7 @@ impl OrionPyInfer {
             gst::EventView::FlushStop(_) => {
                 self.stream.wait_for_push();
                 let forwarded = self.srcpad.push_event(event);
-                for sticky in self.stream.flush(false, Cause::Flush) {
-                    let _ = self.srcpad.store_sticky_event(&sticky);
-                }
+                self.flush(false);
                 forwarded
             }
             gst::EventView::Caps(caps) => match frames::Picture::from_caps(caps.caps()) {
