@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb image docs picture races
+.PHONY: help setup packages packages-test python python-dev build models demo test bench lint schema test-rust test-python check-core install sbom audit clean prove soak fuzz simulate uninstall deb image docs picture races run-rust run-python
 
 PREFIX ?= /usr/local
 # Empty = PREFIX/lib/ARCHITECTURE/gstreamer-1.0.
@@ -53,10 +53,10 @@ demo: setup build ## watch a camera: SOURCE=rtsp://...|clip.mp4 MODEL_DIR=... DE
 		$(if $(DEMO_SECONDS),--seconds '$(DEMO_SECONDS)')
 
 test: lint packages-test ## run every check and every test
-	@# Nothing is compiled while tests measure time.
 	cargo build --workspace --locked --quiet $(ANALYTICS)
 	cargo test --workspace --locked --quiet $(ANALYTICS) --no-run
-	@$(MAKE) --no-print-directory --jobs 2 test-rust test-python
+	@# Nothing is compiled while tests measure time, and no program is replaced while it runs.
+	@$(MAKE) --no-print-directory --jobs 2 run-rust run-python
 
 lint: python-dev check-core
 	cargo fmt --all --check
@@ -83,11 +83,17 @@ picture: python-dev packages-test build ## take the picture of the live page in 
 
 test-rust: python ## run the tests in Rust
 	cargo build --workspace --locked --quiet $(ANALYTICS)
-	@# No warning of GLib and GStreamer is let pass, and no element, pad or buffer may be left when a test file ends.
-	G_DEBUG=fatal-warnings GST_TRACERS=leaks cargo test --workspace --locked --quiet $(ANALYTICS)
+	@$(MAKE) --no-print-directory run-rust
 
 test-python: python-dev packages-test ## run the tests in Python
 	cargo build --workspace --locked --quiet $(ANALYTICS)
+	@$(MAKE) --no-print-directory run-python
+
+run-rust:
+	@# No warning of GLib and GStreamer is let pass, and no element, pad or buffer may be left when a test file ends.
+	G_DEBUG=fatal-warnings GST_TRACERS=leaks cargo test --workspace --locked --quiet $(ANALYTICS)
+
+run-python:
 	@# At once: most of them wait most of the time.
 	@$(PYTHON) -m pytest -q --numprocesses 2 --dist loadfile tests/e2e & whole=$$!; \
 		$(PYTHON) -m pytest -q tests --ignore tests/e2e; parts=$$?; \

@@ -148,7 +148,9 @@ impl Reader {
             .map_err(|error| unusable(error.to_string()))?;
         let target = sink.clone();
         parse.connect_pad_added(move |_, pad| {
-            let video = pad.current_caps().and_then(|caps| Some(caps.structure(0)?.name().starts_with("video/")));
+            // Newer GStreamer shows pads before their caps are said.
+            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+            let video = caps.structure(0).map(|caps| caps.name().starts_with("video/"));
             // Of several video tracks the first is served; sound is left out.
             if video == Some(true)
                 && let Some(into) = target.static_pad("sink").filter(|into| !into.is_linked())

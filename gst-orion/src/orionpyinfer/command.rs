@@ -78,12 +78,20 @@ fn candidates() -> Vec<PathBuf> {
     // Built from the tree: target/*/libgstorion.so; the daemon: target/*/orion-launch.
     let plugin = gst::Registry::get().find_plugin("orion").and_then(|plugin| plugin.filename());
     for file in plugin.into_iter().chain(std::env::current_exe()) {
-        let Ok(file) = file.canonicalize() else { continue };
+        let file = where_it_was(&file);
         places.extend(file.ancestors().skip(1).take(5).map(|dir| dir.join("models")));
         // Installed: lib/…/gstreamer-1.0/libgstorion.so or bin/orion-launch beside share/orion.
         places.extend(file.ancestors().skip(1).take(5).map(|dir| dir.join("share/orion/models")));
     }
     places.iter().map(|dir| dir.join(SCRIPT)).collect()
+}
+
+/// A file without links in its path. That of a program which was replaced while it runs, as by an update, is where its
+/// successor lies: Linux adds a word to the name.
+fn where_it_was(file: &Path) -> PathBuf {
+    let name = file.to_string_lossy();
+    let file = name.strip_suffix(" (deleted)").map_or(file, Path::new);
+    file.canonicalize().unwrap_or_else(|_| file.to_owned())
 }
 
 fn shipped_worker(candidates: &[PathBuf]) -> Result<String, String> {
@@ -99,6 +107,18 @@ fn shipped_worker(candidates: &[PathBuf]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_was_replaced_is_where_its_successor_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().canonicalize().unwrap().join("orion-launch");
+        let gone = PathBuf::from(format!("{} (deleted)", file.display()));
+        assert_eq!(where_it_was(&gone), file, "between the two");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(where_it_was(&gone), file);
+        std::os::unix::fs::symlink(&file, dir.path().join("link")).unwrap();
+        assert_eq!(where_it_was(&dir.path().join("link")), file);
+    }
 
     #[test]
     fn settings_become_arguments() {
